@@ -1,0 +1,20 @@
+"""Scores: per-sample functions, and thin torchmetrics classes that average them."""
+
+from lit3d.metrics.point_sets import chamfer_l1, chamfer_l2sq, distances, emd, fscore, precision, recall, score_points
+from lit3d.metrics.predictions import SetMetrics
+from lit3d.metrics.running import SampleMean, ScoreTable, SetScore
+
+__all__ = [
+    "SampleMean",
+    "ScoreTable",
+    "SetMetrics",
+    "SetScore",
+    "chamfer_l1",
+    "chamfer_l2sq",
+    "distances",
+    "emd",
+    "fscore",
+    "precision",
+    "recall",
+    "score_points",
+]

@@ -1,0 +1,45 @@
+"""Scores a prediction of any representation: reads only `surface(n)`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from lit3d.errors import UserError
+from lit3d.metrics.point_sets import score_points
+from lit3d.structures import Structure
+
+
+class SetMetrics:
+    """Set scores of predictions: n points of the predicted surface against the truth of the batch.
+
+    Args:
+        points: n, the same for every representation, because sampling noise puts a ceiling on each score; a smaller
+            PointSet is scored by all it has.
+        percents: radii of F-score, precision and recall in percent of the longest side.
+        emd: whether test scores hold the exact EMD (n against n).
+        emd_in_validation: whether validation pays for it, too.
+
+    Raises:
+        UserError: points or a percentage is below 1.
+    """
+
+    def __init__(
+        self, points: int = 1024, percents: Sequence[int] = (1, 2, 5), emd: bool = True, emd_in_validation: bool = False
+    ) -> None:
+        if points < 1 or min(percents, default=1) < 1:
+            got = f"{points} and {list(percents)}"
+            raise UserError(f"metrics.points and metrics.percents must be at least 1, got {got}")
+        self.points, self.percents = points, tuple(percents)
+        self.emd, self.emd_in_validation = emd, emd_in_validation
+
+    def __call__(self, prediction: Structure, batch: Mapping[str, Any], final: bool) -> dict[str, Float[Tensor, " b"]]:
+        """Scores (b,) by name; `final` in the test, not in validation."""
+        n = self.points if prediction.capacity is None else min(self.points, prediction.capacity)
+        return self.score(prediction.surface(n)[0], batch["points"], final)
+
+    def score(self, points: Tensor, truth: Tensor, final: bool = True) -> dict[str, Float[Tensor, " b"]]:
+        """Scores (b,) of given points (b, n, 3): for reference rows."""
+        emd = self.emd if final else self.emd_in_validation
+        return score_points(points, truth, self.percents, min(points.shape[1], self.points) if emd else None)

@@ -1,0 +1,18 @@
+"""Pure functions on tensors: usable from a notebook, without Lightning, Hydra or files."""
+
+from lit3d.ops.camera import project, to_camera
+from lit3d.ops.neighbours import chamfer, nearest
+from lit3d.ops.sampling import farthest_point_subset, random_subset
+from lit3d.ops.transport import Matching, emd, match
+
+__all__ = [
+    "Matching",
+    "chamfer",
+    "emd",
+    "farthest_point_subset",
+    "match",
+    "nearest",
+    "project",
+    "random_subset",
+    "to_camera",
+]

@@ -1,0 +1,86 @@
+"""What a network predicts, in the target frame: frozen dataclasses of batched tensors."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, TypeVar
+
+import torch
+import trimesh
+from jaxtyping import Float
+from torch import Tensor
+
+from lit3d.errors import UserError
+from lit3d.ops.neighbours import gather_points
+from lit3d.ops.sampling import farthest_point_subset
+
+S = TypeVar("S", bound="Structure")  # not typing.Self, which the checker of shapes refuses in methods
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The contract of every prediction: named tensors for losses, `surface` for metrics, `to_trimesh` for export."""
+
+    tensors: ClassVar[tuple[str, ...]] = ()  # the names that losses may read
+    reads_as: ClassVar[str] = "nothing"  # for sentences: "model 'x' predicts ..."
+
+    @property
+    def capacity(self) -> int | None:
+        """The most points that `surface` can give; None where there is no limit."""
+        return None
+
+    def _map(self: S, function: Any) -> S:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: function(v) for k, v in values.items() if isinstance(v, Tensor)})
+
+    def to(self: S, *args: Any, **kwargs: Any) -> S:
+        """The same prediction on another device or in another precision."""
+        return self._map(lambda t: t.to(*args, **kwargs))
+
+    def detach(self: S) -> S:
+        """The same prediction without its graph."""
+        return self._map(lambda t: t.detach())
+
+    def select(self: S, i: int) -> S:
+        """Sample i as a batch of one."""
+        return self._map(lambda t: t[i : i + 1])
+
+    def surface(
+        self, n: int, generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n 3"] | None]:
+        """N points of the predicted surface and their normals, or None where the representation has none."""
+        raise TypeError(f"{type(self).__name__} does not say what its surface is")
+
+    def to_trimesh(self, i: int) -> "trimesh.Trimesh | trimesh.PointCloud":
+        """Sample i for export and pictures."""
+        raise TypeError(f"{type(self).__name__} does not say how it is exported")
+
+
+@dataclass(frozen=True)
+class PointSet(Structure):
+    """An unordered set of points (b, n, 3) in units of the object's longest side."""
+
+    points: Float[Tensor, "b n 3"]
+
+    tensors: ClassVar[tuple[str, ...]] = ("points",)
+    reads_as: ClassVar[str] = "points"
+
+    @property
+    def capacity(self) -> int:
+        """The size of the set."""
+        return self.points.shape[1]
+
+    def surface(
+        self, n: int, generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n 3"] | None]:
+        """Its own points; for smaller n a farthest-point subset. Never repeated: a larger n is an error.
+
+        Raises:
+            UserError: n is larger than the set.
+        """
+        have = self.points.shape[1]
+        if n > have:
+            raise UserError(f"a set of {have} points cannot give {n}: points are never repeated, so {have} is the most")
+        return (self.points if n == have else gather_points(self.points, farthest_point_subset(self.points, n))), None
+
+    def to_trimesh(self, i: int) -> trimesh.PointCloud:
+        """Sample i as a point cloud."""
+        return trimesh.PointCloud(self.points[i].detach().cpu().double().numpy())

@@ -1,0 +1,23 @@
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def clean_process():
+    """A test leaves no environment variable, no W&B run and no Hydra state behind."""
+    before = dict(os.environ)
+    yield
+    import sys
+
+    if "hydra" in sys.modules:
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+    if "wandb" in sys.modules:
+        assert sys.modules["wandb"].run is None, "a W&B run was left open"
+    changed = {k for k in before.keys() | os.environ.keys() if before.get(k) != os.environ.get(k)}
+    # pytest sets its own; Lightning's seed_everything and libraries at import set these
+    changed -= {"PYTEST_CURRENT_TEST", "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "PYTORCH_NVML_BASED_CUDA_CHECK"}
+    changed = {name for name in changed if not name.startswith(("KMP_", "TORCHINDUCTOR_"))}
+    assert not changed, f"environment variables changed: {sorted(changed)}"
