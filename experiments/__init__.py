@@ -1,0 +1,1 @@
+"""Questions put to lit3d: each with its claim, command, expected numbers and analysis."""
