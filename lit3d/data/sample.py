@@ -1,0 +1,30 @@
+"""The sample: what every dataset gives. A key is absent where a dataset cannot give it."""
+
+from typing import TypedDict
+
+from torch import Tensor
+
+
+class Sample(TypedDict, total=False):
+    """One image of one object; batches hold the same keys with a leading b, and lists for the strings."""
+
+    image: Tensor  # 3 h w float32 in [0, 1], composited on the background
+    mask: Tensor  # 1 h w bool, object pixels
+    depth: Tensor  # 1 h w float32, camera z in units of the longest side, 0 off the mask
+    normal: Tensor  # 3 h w float32, unit, camera axes
+    intrinsics: Tensor  # 3 3 float32, pixels of `image`, centres at +0.5
+    pose: Tensor  # 4 4 float32, target frame -> camera
+    object_to_target: Tensor  # 4 4 float32, object frame -> target frame
+    points: Tensor  # m 3 float32, area-uniform on the outside-visible surface, target frame
+    point_normals: Tensor  # m 3 float32
+    spare_points: Tensor  # k 3 float32, further true points in validation and test: for the row *truth resampled*
+    point_parts: Tensor  # m int64, part of the grammar
+    object: str
+    category: str
+    view: int
+
+
+IMAGE_KEYS = ("mask", "depth", "normal")
+POINT_KEYS = ("points", "point_normals", "point_parts")
+ALWAYS = ("image", "intrinsics", "pose", "object_to_target", "object", "category", "view")
+KEYS = (*ALWAYS, *IMAGE_KEYS, *POINT_KEYS)

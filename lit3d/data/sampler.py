@@ -1,0 +1,42 @@
+"""The order of training: a function of (seed, epoch) alone, and the start of any epoch."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch.distributed as dist
+from torch.utils.data import Sampler
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, index): the epoch travels with the index, so workers that outlive an epoch know it.
+
+    Lightning calls `set_epoch`. Under DDP each process takes every world-size-th index of the same permutation,
+    truncated to equal lengths.
+
+    Args:
+        length: number of samples.
+        seed: the run's seed.
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation of the next iteration."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """(epoch, index) in this epoch's order."""
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        rank, world = _rank_and_world()
+        return iter([(self.epoch, int(i)) for i in order[rank : len(order) - len(order) % world : world]])
+
+    def __len__(self) -> int:
+        """Samples of this process."""
+        return self.length // _rank_and_world()[1]
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1

@@ -1,0 +1,150 @@
+"""A dataset on disk as samples in a target frame."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from lit3d.data import augment as aug
+from lit3d.data import frames
+from lit3d.data.reader import DatasetReader
+from lit3d.data.sample import IMAGE_KEYS, Sample
+from lit3d.errors import UserError
+
+VECTORS = ("points", "spare_points", "point_normals", "normal")  # what a mirror turns
+
+
+class ViewDataset(Dataset):
+    """Samples for a list of views.
+
+    Randomness is a function of (seed, epoch, index): an item asked for as (epoch, index) is augmented, a plain index
+    (validation, test) is not, and then gives the first `points` of the stored truth.
+
+    Args:
+        reader: the dataset on disk.
+        rows: (object id, view) of each sample.
+        keys: what a sample holds beside image, camera and identity.
+        points: m, the number of true points.
+        frame: viewer or object.
+        augment: what may change in training.
+        seed: the run's seed.
+        spare: how many further true points to give as `spare_points`, independent of `points`.
+
+    Raises:
+        UserError: an unknown frame, or more points than the dataset stores.
+    """
+
+    def __init__(
+        self,
+        reader: DatasetReader,
+        rows: Sequence[tuple[str, int]],
+        keys: Sequence[str] = ("points",),
+        points: int = 1024,
+        frame: str = "viewer",
+        augment: aug.Augment | None = None,
+        seed: int = 0,
+        spare: int = 0,
+    ) -> None:
+        frames.check_frame(frame)
+        if points + spare > reader.point_count:
+            raise UserError(
+                f"{points + spare} true points a shape are asked for, but the dataset stores {reader.point_count}: "
+                "lower data.points or data.test_points, or make the dataset again with more data.synthesis.points"
+            )
+        self.reader, self.rows, self.keys, self.points = reader, list(rows), frozenset(keys), points
+        self.frame, self.seed, self.spare = frame, seed, spare
+        self.plain, self.augment = aug.Augment(), augment or aug.Augment()
+
+    def __len__(self) -> int:
+        """Number of views."""
+        return len(self.rows)
+
+    def __getitem__(self, item: int | tuple[int, int]) -> Sample:
+        """One sample; (epoch, index) augments."""
+        epoch, index = item if isinstance(item, tuple) else (-1, item)
+        rng = np.random.default_rng([self.seed, epoch + 1, index])
+        name, view = self.rows[index]
+        look = self.augment if epoch >= 0 else self.plain
+        arrays = self._arrays(name, view, look, rng, training=epoch >= 0)
+        sample: dict[str, Any] = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+        return sample | {"object": name, "category": self.reader.category(name), "view": view}  # type: ignore[return-value]
+
+    def truth(self, index: int) -> torch.Tensor:
+        """The true points (m, 3) of a sample in the target frame, without its image."""
+        name, view = self.rows[index]
+        object_to_target, _ = frames.target_frame(self.reader.camera(name, view)[1], self.frame)
+        return torch.from_numpy(frames.apply(object_to_target, self.reader.point_array(name, "points", 0, self.points)))
+
+    def _arrays(
+        self, name: str, view: int, look: aug.Augment, rng: np.random.Generator, training: bool
+    ) -> dict[str, np.ndarray]:
+        mirror = rng.random() < look.mirror
+        dx, dy = (int(s) for s in rng.integers(-look.shift, look.shift + 1, 2)) if look.shift else (0, 0)
+        background = look.draw_background(rng)
+        out = self._points(name, rng if training else None)
+        intrinsics, object_to_camera = self.reader.camera(name, view)
+        object_to_target, pose = frames.target_frame(object_to_camera, self.frame)
+        image = aug.composite(self.reader.image(name, view), background)
+        if look.colour:
+            image = aug.jitter_colour(image, look.colour, rng)
+        out |= self._geometry(name, view)
+        intrinsics = intrinsics.copy()
+        if dx or dy:
+            intrinsics[:2, 2] += (dx, dy)
+            image = aug.shifted(image, dx, dy, background)
+            out |= {k: aug.shifted(out[k], dx, dy, 0) for k in IMAGE_KEYS if k in out}
+        if self.spare and not training:
+            out["spare_points"] = self.reader.point_array(name, "points", self.points, self.spare)
+        maps = {
+            "points": object_to_target,
+            "spare_points": object_to_target,
+            "point_normals": _rotation(object_to_target),
+        }
+        out |= {key: frames.apply(transform, out[key]) for key, transform in maps.items() if key in out}
+        if mirror:
+            intrinsics, pose = aug.mirrored_camera(intrinsics, pose, image.shape[1])
+            object_to_target = frames.MIRROR @ object_to_target @ frames.MIRROR
+            image = image[:, ::-1]
+            out = _mirrored(out)
+        out |= {"image": image, "intrinsics": intrinsics, "pose": pose, "object_to_target": object_to_target}
+        return {k: _layout(k, v) for k, v in out.items()}
+
+    def _points(self, name: str, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """Stored points have no order, so a random block of neighbouring rows is a random subset: one short read."""
+        wanted = {"points", "point_normals", "point_parts"} & self.keys
+        if not wanted:
+            return {}
+        spare = self.reader.point_count - self.points
+        start = int(rng.integers(0, spare + 1)) if rng is not None else 0
+        return {k: self.reader.point_array(name, k, start, self.points) for k in sorted(wanted)}
+
+    def _geometry(self, name: str, view: int) -> dict[str, np.ndarray]:
+        wanted = self.keys & set(IMAGE_KEYS)
+        if not wanted:
+            return {}
+        depth, normal, mask = self.reader.geometry(name, view)
+        return {k: v for k, v in (("depth", depth), ("normal", normal), ("mask", mask)) if k in wanted}
+
+
+def _rotation(transform: np.ndarray) -> np.ndarray:
+    turned = np.eye(4)
+    turned[:3, :3] = transform[:3, :3]
+    return turned
+
+
+def _mirrored(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Pixels flipped left to right, x -> -x of points and normals."""
+    flip = np.array([-1, 1, 1], np.float32)
+    out = {k: v[:, ::-1] if k in IMAGE_KEYS else v for k, v in arrays.items()}
+    return {k: v * flip if k in VECTORS else v for k, v in out.items()}
+
+
+def _layout(key: str, array: np.ndarray) -> np.ndarray:
+    """(h, w, c) -> (c, h, w) for pictures; float32 everywhere but masks and parts."""
+    if key in ("image", "normal"):
+        array = array.transpose(2, 0, 1)
+    if key in ("mask", "depth"):
+        array = array[None]
+    return array.astype({"mask": np.bool_, "point_parts": np.int64}.get(key, np.float32), copy=False)
