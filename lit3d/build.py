@@ -1,0 +1,114 @@
+"""From a config to objects, and from a checkpoint back to the system that was trained."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from lit3d import trust
+from lit3d.config import groups
+from lit3d.errors import UserError
+from lit3d.losses import Term, check_terms
+from lit3d.modules import CHECKPOINT_FORMAT as FORMAT
+from lit3d.modules import ReconstructionModule
+from lit3d.structures import Structure
+
+KEPT = ("model", "loss", "metrics", "data", "seed", "name", "camera")  # what a checkpoint says about its run
+TERM_KEYS = ("weight", "schedule", "pred", "target")
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain dictionaries and lists."""
+    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+
+
+def instantiate(node: Mapping[str, Any], **extra: Any) -> Any:
+    """Hydra's instantiate on a plain node whose targets were checked; mistakes in arguments become sentences."""
+    try:
+        return hydra.utils.instantiate(dict(node), **extra, _convert_="all")
+    except hydra.errors.InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def build_terms(losses: Mapping[str, Mapping[str, Any]]) -> list[Term]:
+    """The loss terms of `cfg.loss`: what is not a key of a term is an argument of its function."""
+    terms = []
+    for name, node in losses.items():
+        arguments = {k: v for k, v in node.items() if k not in (*TERM_KEYS, "_target_")}
+        function = trust.locate(node["_target_"])
+        wiring = {k: node[k] for k in TERM_KEYS if k in node}
+        terms.append(Term(name, partial(function, **arguments) if arguments else function, **wiring))
+    return terms
+
+
+def fitting_losses(structure: type[Structure]) -> list[str]:
+    """Names of the losses in conf/ that read only what a structure has."""
+    names = []
+    for path in groups().get("loss", []):
+        reads = [v["pred"] for v in _file_terms(path)]
+        if reads and all(name in structure.tensors for name in reads):
+            names.append(path.stem)
+    return names
+
+
+def _file_terms(path: Path) -> list[dict[str, Any]]:
+    node = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(node, dict)
+    if "pred" in node:
+        return [{"pred": node["pred"]}]
+    parts = [p for p in node.get("defaults", []) if isinstance(p, str) and p != "_self_"]
+    return [term for part in parts for term in _file_terms(path.parent / f"{part}.yaml")]
+
+
+def build_module(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> ReconstructionModule:
+    """The LightningModule of a plain config.
+
+    Raises:
+        UserError: code that may not run, arguments that do not fit, a loss that the model cannot be trained with.
+    """
+    trust.check({k: config[k] for k in ("model", "loss", "metrics")}, trusted)
+    model = dict(config["model"])
+    network = instantiate(model["network"])
+    terms = build_terms(config["loss"])
+    check_terms(terms, model["name"], network.predicts, fitting_losses(network.predicts))
+    module = trust.locate(model["_target_"])(
+        network=network,
+        terms=terms,
+        metrics=instantiate(config["metrics"]),
+        optimizer=instantiate(model["optimizer"], _partial_=True),
+        scheduler=instantiate(model["scheduler"], _partial_=True) if model.get("scheduler") else None,
+    )
+    module.config = {k: config[k] for k in KEPT if k in config}
+    return module
+
+
+def load_module(path: str | Path) -> ReconstructionModule:
+    """The trained module of a checkpoint, in evaluation mode; nothing but tensors and plain values is unpickled.
+
+    Raises:
+        UserError: no such file, not one of ours, another format, or weights that do not fit the config beside them.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}: a run writes it to <run folder>/checkpoints/")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling reports a damaged or foreign file by almost any error
+        kind = type(error).__name__
+        raise UserError(f"{path} cannot be read as a checkpoint ({kind}): is it whole, and lit3d's?") from None
+    entry = saved.get("lit3d") if isinstance(saved, dict) else None
+    if not isinstance(entry, dict) or entry.get("format") != FORMAT:
+        found = entry.get("format") if isinstance(entry, dict) else "none"
+        raise UserError(f"{path} is no checkpoint of this version of lit3d: format {FORMAT} is expected, {found} found")
+    module = build_module(entry["config"])
+    try:
+        module.load_state_dict(saved["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"{path}: the weights do not fit the config stored with them: {error}") from None
+    return module.eval()

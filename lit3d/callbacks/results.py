@@ -1,0 +1,186 @@
+"""Test scores -> per_sample.csv and results.json."""
+
+import csv
+import json
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from lit3d import __version__
+from lit3d.metrics import reference
+
+IDENTITY = ("split", "object", "category", "view")
+ROWS = ("mean_shape", "truth_resampled")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write aside, flush to disk, rename: what was there before is whole until the new file is."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
+
+
+class Results(pl.Callback):
+    """Writes one row per object and view, and the summary with reference rows.
+
+    Args:
+        folder: the run folder.
+        references: whether the rows *mean shape* and *truth resampled to n* are scored beside the model.
+    """
+
+    def __init__(self, folder: str | Path, references: bool = True) -> None:
+        self.folder, self.references = Path(folder), references
+        self.rows: list[dict[str, Any]] = []
+        self.constant: torch.Tensor | None = None
+        self.summary: dict[str, Any] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find the best constant prediction before a test, where gradients are still allowed."""
+        if stage == "test" and self.references:
+            self.rows = []
+            self.constant = mean_shape_of(trainer.datamodule, pl_module.metrics.points)  # type: ignore[attr-defined,union-attr,arg-type]
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Keep the scores of a batch with the identity of each sample."""
+        scores = {"": outputs} | (self._references(pl_module, batch) if self.references else {})
+        split = trainer.datamodule.splits()[dataloader_idx]  # type: ignore[attr-defined]
+        for i, (name, category, view) in enumerate(
+            zip(batch["object"], batch["category"], batch["view"].tolist(), strict=True)
+        ):
+            row: dict[str, Any] = {"split": split, "object": name, "category": category, "view": view}
+            for prefix, values in scores.items():
+                row |= {f"{prefix}{key}": float(value[i]) for key, value in values.items()}
+            self.rows.append(row)
+
+    def _references(self, module: Any, batch: Any) -> dict[str, dict[str, torch.Tensor]]:
+        truth, n = batch["points"], module.metrics.points
+        assert self.constant is not None
+        constant = self.constant.to(truth).expand(len(truth), -1, -1).contiguous()
+        rows = {"mean_shape/": module.metrics.score(constant, truth)}
+        if "spare_points" in batch and batch["spare_points"].shape[1] >= n:
+            rows["truth_resampled/"] = module.metrics.score(batch["spare_points"][:, :n].contiguous(), truth)
+        return rows
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write both files."""
+        if not trainer.is_global_zero:
+            return
+        rows = list({tuple(row[k] for k in IDENTITY[1:]): row for row in self.rows}.values())  # DDP pads by repeating
+        scores = [k for k in rows[0] if k not in IDENTITY]
+        table = [{k: _rounded(v) for k, v in row.items()} for row in rows]
+        stream = _csv([*IDENTITY, *scores], table)
+        write_atomically(self.folder / "per_sample.csv", stream)
+        self.summary = self._summary(rows, scores, trainer, pl_module)
+        self.add()
+
+    def add(self, **facts: Any) -> None:
+        """Further facts for results.json."""
+        self.summary |= facts
+        write_atomically(self.folder / "results.json", json.dumps(self.summary, indent=1) + "\n")
+
+    def _summary(
+        self, rows: list[dict[str, Any]], scores: list[str], trainer: pl.Trainer, module: Any
+    ) -> dict[str, Any]:
+        summary: dict[str, Any] = {}
+        for split in dict.fromkeys(row["split"] for row in rows):
+            mine = [row for row in rows if row["split"] == split]
+            by_class = {c: [r for r in mine if r["category"] == c] for c in sorted({r["category"] for r in mine})}
+            own = [s for s in scores if "/" not in s]
+            means = {c: _means(part, own) for c, part in by_class.items()}
+            summary[split] = _means(mine, own)
+            summary[f"{split}_by_class"] = means
+            summary[f"{split}_mean_over_classes"] = {k: float(np.mean([m[k] for m in means.values()])) for k in own}
+            summary[f"{split}_coverage"] = 1 - summary[split]["failure"]
+            summary[f"{split}_failures"] = int(sum(r["failure"] for r in mine))
+            for row in ROWS:
+                keys = [s for s in scores if s.startswith(f"{row}/")]
+                if keys:
+                    strip = {k: k.split("/", 1)[1] for k in keys}
+                    summary.setdefault("references", {}).setdefault(split, {})[row] = {
+                        "mean": _means(mine, keys, strip),
+                        "by_class": {c: _means(part, keys, strip) for c, part in by_class.items()},
+                    }
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        return summary | {
+            "counts": {"n": module.metrics.points, "m": data.test_points, "images": len(rows),
+                       "objects": len({row["object"] for row in rows})},
+            "steps": trainer.global_step, "parameters": sum(p.numel() for p in module.parameters()),
+            "model": module.config.get("model", {}).get("name"), "loss": [t.name for t in module.terms],
+            "data": {"name": data.name, "frame": data.frame, "version": data.info.get("fingerprint")},
+            "seed": module.config.get("seed"), "system": system_facts(),
+        }  # fmt: skip
+
+
+def mean_shape_of(data: Any, points: int) -> torch.Tensor:
+    """The best constant prediction of a data module's training set, cached beside the dataset per frame and count.
+
+    Returns:
+        (n, 3) in the target frame.
+    """
+    cache = data.root / "references" / f"mean_shape_{data.frame}_{points}.npy"
+    if cache.is_file():
+        return torch.from_numpy(np.load(cache, allow_pickle=False))
+    dataset = data.dataset("train", keys=("points",), points=max(points, 1024))
+    chosen = np.random.default_rng(0).permutation(len(dataset))[:512]
+    shapes = torch.stack([dataset.truth(int(i)) for i in chosen])
+    found = reference.mean_shape(lambda: [shapes], points)
+    cache.parent.mkdir(exist_ok=True)
+    aside = cache.with_name(f".{os.getpid()}.npy")
+    np.save(aside, found.numpy())
+    aside.replace(cache)
+    return found
+
+
+def _means(rows: list[dict[str, Any]], keys: list[str], names: dict[str, str] | None = None) -> dict[str, float]:
+    names = names or {}
+    return {names.get(k, k): float(np.mean([row[k] for row in rows])) for k in keys}
+
+
+def _rounded(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _csv(head: list[str], rows: list[dict[str, Any]]) -> str:
+    import io
+
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, head, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def system_facts() -> dict[str, Any]:
+    """Versions, machine and git state that a number depends on."""
+    versions = {p: metadata.version(p) for p in ("torch", "pytorch-lightning", "torchmetrics", "hydra-core", "numba")}
+    return {
+        "lit3d": __version__, "python": platform.python_version(), **versions,
+        "machine": platform.machine(), "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "git": _git_state(),
+    }  # fmt: skip
+
+
+def _git_state() -> str | None:
+    """`git describe` of the checkout that this package runs from; None for an installed wheel."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return None
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,165 @@
+"""How an entry point starts: find conf/, answer --help at once, compose, and turn mistakes into sentences.
+
+Nothing here imports torch: a typo is answered before anything heavy is loaded.
+"""
+
+import os
+import re
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lit3d.errors import UserError, did_you_mean
+
+EXAMPLES = {
+    "run": (
+        ("python -m lit3d.run model=pointset loss=cd", "one run on the default set"),
+        ("python -m lit3d.run debug=tiny", "the same in under 30 s, to see that all works"),
+        ("python -m lit3d.run -m loss=cd,emd seed=0,1", "a sweep: four runs"),
+        ("python -m lit3d.run --cfg job", "print the whole config, run nothing"),
+    ),
+    "synthesize": (
+        ("python -m lit3d.synthesize", "make the default set"),
+        ("python -m lit3d.synthesize data=folder data.source.root=meshes", "render a folder of your own meshes"),
+    ),
+    "predict": (("python -m lit3d.predict checkpoint=best.ckpt image=photo.jpg", "a photo -> .ply, .glb, picture"),),
+}
+
+
+def config_dir() -> Path:
+    """The folder of YAML files: inside the package in an installed wheel, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def launch(name: str, task: Callable[[Any], Any]) -> None:
+    """Run `task(cfg)` as the Hydra application `conf/<name>.yaml`; mistakes of the user end in one sentence, exit 2."""
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text(name))
+        return
+    import hydra
+
+    register_resolvers()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands its exceptions over instead of printing them
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=name)(task)()
+    except UserError as error:
+        raise SystemExit(_complain(str(error))) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        sentence = composition_mistake(name, error)
+        if sentence is None:
+            raise
+        raise SystemExit(_complain(sentence)) from None
+
+
+def _complain(sentence: str) -> int:
+    print(f"lit3d: {sentence}", file=sys.stderr)
+    return 2
+
+
+def register_resolvers() -> None:
+    """Functions that configs may use in interpolations."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("joined_keys", lambda node: "+".join(node), replace=True)
+    OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:4], use_cache=True, replace=True)
+
+
+def compose(name: str, overrides: list[str] | None = None) -> Any:
+    """The config of an application as its command line would give it, for notebooks and tests."""
+    import hydra
+
+    register_resolvers()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return hydra.compose(name, overrides or [])
+
+
+# --- help ---------------------------------------------------------------------------------------------------------
+
+
+def groups() -> dict[str, list[Path]]:
+    """Every config group and its option files; names that begin with an underscore are parts of others."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(config_dir().rglob("*.yaml")):
+        group = path.parent.relative_to(config_dir()).as_posix()
+        if group != "." and not path.name.startswith("_"):
+            found.setdefault(group, []).append(path)
+    return found
+
+
+def first_comment(path: Path) -> str:
+    """What a YAML file says about itself: its first comment that is not a package directive."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and "@package" not in line:
+            return line.lstrip("# ").strip()
+    return ""
+
+
+def help_text(name: str) -> str:
+    """Usage, examples, and every group and option with a line each."""
+    root = config_dir() / f"{name}.yaml"
+    lines = [f"python -m lit3d.{name}: {first_comment(root).split(': ', 1)[-1]}", "", "Examples"]
+    lines += [f"  {command:<58} {what}" for command, what in EXAMPLES.get(name, ())]
+    used = set(re.findall(r"^\s*-\s*(?:optional )?(?:override )?/?([\w/]+)(?:@\S+)?:", root.read_text(), re.M))
+    lines += ["", "Groups (group=option)"]
+    for group, options in groups().items():
+        if group.split("/")[0] in used:
+            lines.append(f"  {group}")
+            lines += [f"    {path.stem:<14} {first_comment(path)}" for path in options]
+    lines += ["", "Keys of this command (key=value)"]
+    lines += [f"  {key:<16} {what}" for key, what in _own_keys(root)]
+    return "\n".join(lines)
+
+
+def _own_keys(root: Path) -> Iterator[tuple[str, str]]:
+    for line in root.read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"(\w+):.*?#\s*(.+)$", line):
+            yield match[1], match[2]
+
+
+# --- mistakes on the command line -----------------------------------------------------------------------------------
+
+
+def composition_mistake(name: str, error: Exception) -> str | None:
+    """One sentence for an error of config composition, None for any other error."""
+    from hydra.errors import HydraException
+
+    if not isinstance(error, HydraException):
+        return None
+    text = str(error)
+    if match := re.search(r"Could not find '([\w/]+)/([^'/]+)'", text):
+        return _unknown_option(match[1], match[2])
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(name, match[1])
+    if match := re.search(r"(?:Key|key) '?([\w.]+)'? is not in struct", text):
+        return _unknown_key(name, match[1])
+    if match := re.search(r"override '([^']+)'", text):
+        return f"cannot apply '{match[1]}': {text.splitlines()[0]}"
+    return text.splitlines()[0]
+
+
+def _unknown_option(group: str, option: str) -> str:
+    known = [path.stem for path in groups().get(group, [])]
+    return f"{group}={option}: there is no such {group}.{did_you_mean(option, known)} Known: {', '.join(known)}."
+
+
+def _unknown_key(name: str, key: str) -> str:
+    known = [*_flat_keys(compose(name)), *groups()]
+    close = did_you_mean(key, known) or did_you_mean(key.split(".")[-1], known)
+    advice = f"--cfg job prints all keys, +{key}=... adds one"
+    return f"'{key}' is not a key or group of python -m lit3d.{name}.{close} ({advice})"
+
+
+def _flat_keys(node: Any, prefix: str = "") -> Iterator[str]:
+    from omegaconf import DictConfig
+
+    for key in node:
+        yield f"{prefix}{key}"
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and child._is_none() is False and child._is_missing() is False:
+            if not child._is_interpolation():
+                yield from _flat_keys(child, f"{prefix}{key}.")

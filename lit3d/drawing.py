@@ -1,0 +1,109 @@
+"""Pictures of point sets: shaded balls seen by a camera, and grids of views."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+BALL = 0.016  # radius of a drawn point in units of the longest side: neighbours of 1024 points just touch
+INK = (60, 60, 60)
+
+
+def draw_points(
+    points: np.ndarray, intrinsics: np.ndarray, size: int, colours: np.ndarray, ball: float = BALL
+) -> np.ndarray:
+    """Points as shaded balls on white, nearest on top.
+
+    Args:
+        points: (n, 3) camera coordinates; those behind the camera or not finite are left out.
+        intrinsics: (3, 3) for a square picture of `size` pixels.
+        size: side of the picture.
+        colours: (n, 3) in [0, 1].
+        ball: radius of a ball in the points' unit.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    picture = np.full((size, size, 3), 255, np.float32)
+    near = np.full((size, size), np.inf, np.float32)
+    usable = np.isfinite(points).all(1) & (points[:, 2] > 1e-3)
+    for (x, y, z), colour in zip(points[usable], colours[usable], strict=True):
+        u, v = intrinsics[0, 0] * x / z + intrinsics[0, 2], intrinsics[1, 1] * y / z + intrinsics[1, 2]
+        r = max(1.0, intrinsics[0, 0] * ball / z)
+        rows = slice(max(0, int(v - r)), min(size, int(v + r) + 2))
+        columns = slice(max(0, int(u - r)), min(size, int(u + r) + 2))
+        dy, dx = np.ogrid[rows.start + 0.5 - v : rows.stop - v : 1, columns.start + 0.5 - u : columns.stop - u : 1]
+        dy, dx = dy[: rows.stop - rows.start], dx[:, : columns.stop - columns.start]
+        if not dy.size or not dx.size:
+            continue
+        bulge = 1 - (dx**2 + dy**2) / r**2
+        depth = z - ball * np.sqrt(np.maximum(bulge, 0))
+        top = (bulge > 0) & (depth < near[rows, columns])
+        light = 0.55 + 0.45 * np.sqrt(np.maximum(bulge, 0)) - 0.12 * dy / r
+        near[rows, columns][top] = depth[top]
+        picture[rows, columns][top] = 255 * np.clip(light[top][:, None] * colour, 0, 1)
+    return picture.astype(np.uint8)
+
+
+def colours_by_depth(points: np.ndarray, lower: float | None = None, upper: float | None = None) -> np.ndarray:
+    """(n, 3) colours from near (yellow) to far (violet) along z, so a turned view shows what the input view hid."""
+    z = points[:, 2]
+    finite = z[np.isfinite(z)]
+    if finite.size == 0:
+        return np.zeros_like(points)
+    lower = float(finite.min()) if lower is None else lower
+    upper = float(finite.max()) if upper is None else upper
+    share = (np.nan_to_num(z) - lower) / max(upper - lower, 1e-9)
+    return matplotlib.colormaps["viridis"](1 - np.clip(share, 0, 1))[:, :3]
+
+
+def turned(points: np.ndarray, degrees: float, axis: np.ndarray) -> np.ndarray:
+    """Points (n, 3) turned about an axis through the origin (Rodrigues' formula)."""
+    k, angle = axis / np.linalg.norm(axis), np.deg2rad(degrees)
+    return points * np.cos(angle) + np.cross(k, points) * np.sin(angle) + np.outer(points @ k, k) * (1 - np.cos(angle))
+
+
+def two_views(
+    points: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray, up: np.ndarray, size: int, image_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A point set (n, 3) in the target frame from the input's view, and turned by 90 degrees about `up`."""
+    scaled = intrinsics.copy()
+    scaled[:2] *= size / image_size
+    colours = colours_by_depth(points @ pose[:3, :3].T)
+    pictures = []
+    for degrees in (0.0, 90.0):
+        camera = turned(points, degrees, up) @ pose[:3, :3].T + pose[:3, 3]
+        pictures.append(draw_points(camera, scaled, size, colours))
+    return pictures[0], pictures[1]
+
+
+def upscaled(image: np.ndarray, size: int) -> np.ndarray:
+    """A float image (h, w, 3) in [0, 1] as uint8 (size, size, 3)."""
+    picture = Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
+    return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def grid(rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str], notes: Sequence[str] = ()) -> Image.Image:
+    """Rows of square pictures of equal size under column heads, a note at the left of each row's first picture."""
+    size, gap, head = rows[0][0].shape[0], 6, 26
+    sheet = Image.new("RGB", (len(rows[0]) * (size + gap) + gap, len(rows) * (size + gap) + gap + head), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for c, text in enumerate(heads):
+        pen.text((gap + c * (size + gap) + size / 2, head / 2 + 2), text, INK, font, anchor="mm")
+    for r, row in enumerate(rows):
+        top = head + gap + r * (size + gap)
+        for c, picture in enumerate(row):
+            sheet.paste(Image.fromarray(picture), (gap + c * (size + gap), top))
+        if r < len(notes):
+            pen.text((gap + 4, top + 3), notes[r], INK, ImageFont.load_default(11))
+    return sheet
+
+
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write aside, then rename: a reader never sees half a picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}")
+    image.save(aside, format=path.suffix.removeprefix(".").upper().replace("JPG", "JPEG"))
+    aside.replace(path)

@@ -1,0 +1,88 @@
+"""The one training loop: every representation shares these steps and differs in its network and its losses."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lit3d import __version__
+from lit3d.losses import Term
+from lit3d.metrics import ScoreTable, SetMetrics
+from lit3d.structures import Structure
+
+CHECKPOINT_FORMAT = 1
+
+
+class ReconstructionModule(pl.LightningModule):
+    """Trains a network that maps a batch to a structure.
+
+    Args:
+        network: `forward(batch) -> Structure`, with `reads` and `predicts`.
+        terms: loss terms; their weighted batch means are summed.
+        metrics: scores predictions against a batch, one number a sample.
+        optimizer: parameters -> optimizer.
+        scheduler: (optimizer, total_steps=) -> learning-rate scheduler stepped every step, or None.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        terms: Sequence[Term],
+        metrics: SetMetrics,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.terms, self.metrics = network, list(terms), metrics
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.validation_scores = ScoreTable()
+        self.config: dict[str, Any] = {}
+
+    def forward(self, batch: Mapping[str, Any]) -> Structure:
+        """What the network predicts for a batch."""
+        return self.network(batch)
+
+    def objective(self, prediction: Structure, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum of the terms' batch means, and each unweighted mean."""
+        parts = {term.name: term(prediction, batch).mean() for term in self.terms}
+        total = torch.stack([term.factor(self.global_step) * parts[term.name] for term in self.terms]).sum()
+        return total, parts
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """One step on one batch."""
+        total, parts = self.objective(self(batch), batch)
+        if not total.isfinite():
+            raise FloatingPointError(f"the loss is {total.item()} at step {self.global_step}: training stops here")
+        self.log("train/loss", total.detach(), prog_bar=True)
+        if len(parts) > 1:
+            self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
+        return total
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Scores for the curves."""
+        prediction = self(batch)
+        self.validation_scores.update(self.metrics(prediction, batch, final=False))
+        self.validation_scores.update({"loss": self.objective(prediction, batch)[0].reshape(1)})
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means, then forget them."""
+        self.log_dict({f"val/{k}": v for k, v in self.validation_scores.compute().items()}, sync_dist=False)
+        self.validation_scores.reset()
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Per-sample scores (b,) of a batch; the results callback writes them down."""
+        return self.metrics(self(batch), batch, final=True)
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer, and a scheduler that knows how many steps there will be."""
+        optimizer = self.optimizer(self.parameters())
+        if self.scheduler is None:
+            return optimizer
+        scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The plain resolved config travels with the weights: no pickled objects."""
+        checkpoint["lit3d"] = {"format": CHECKPOINT_FORMAT, "version": __version__, "config": self.config}

@@ -1,0 +1,29 @@
+"""python -m lit3d.predict: photographs through a trained network."""
+
+from typing import Any
+
+from lit3d.config import launch
+
+
+def task(cfg: Any) -> None:
+    """Predict, then say what was written."""
+    from rich.console import Console
+
+    from lit3d.build import plain
+    from lit3d.prediction import predict
+
+    files = predict(plain(cfg))
+    pictures = [f for f in files if f.suffix == ".png"]
+    console = Console()
+    console.print(f"{len(pictures)} prediction(s) in {pictures[0].parent}: .ply, .glb, .png, .json each")
+    for picture in pictures[:10]:
+        console.print(f"  {picture}")
+
+
+def main() -> None:
+    """The command."""
+    launch("predict", task)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""One run: config -> data, module, trainer -> checkpoints, scores and pictures in a run folder."""
+
+import gc
+import json
+import logging
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from lit3d import trust
+from lit3d.build import build_module, instantiate, plain
+from lit3d.callbacks import Results, write_atomically
+from lit3d.errors import UserError
+from lit3d.summary import print_summary
+
+log = logging.getLogger(__name__)
+PAIRING = ("emd", "l2_ordered")  # losses over pairs: they need as many true as predicted points
+HARMLESS = (
+    r".*exists and is not empty. Previous log files.*",  # the run folder is made before its CSV log
+    r".*LeafSpec.*deprecated.*",  # inside Lightning
+    r".*does not have many workers.*",  # loading is a small share of a step; data.workers is the user's
+    r".*batch_size. from an ambiguous collection.*",
+)
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Run a config as a job: its folder says how it ended, and nothing of it stays alive afterwards.
+
+    Returns:
+        The test F-score at 5 %, for sweepers; None when the run was told not to test.
+    """
+    config = plain(cfg)
+    folder = Path(config["paths"]["output"])
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    _status(folder, "running")
+    try:
+        score = _train(config, folder)
+    except BaseException as error:
+        _status(folder, "failed", f"{type(error).__name__}: {error}", time.monotonic() - began)
+        if not isinstance(error, UserError):
+            log.exception("the run in %s failed", folder)
+        traceback.clear_frames(error.__traceback__)  # a sweep keeps the exception, and its frames the model
+        raise
+    finally:
+        _finish_wandb()
+        gc.collect()
+    _status(folder, "finished", seconds=time.monotonic() - began)
+    return score
+
+
+def _train(config: dict[str, Any], folder: Path) -> float | None:
+    console = Console()
+    for text in HARMLESS:
+        warnings.filterwarnings("ignore", text)
+    trust.check(config, config["lit3d"]["trust"])
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    _check_numbers(config)
+    pl.seed_everything(config["seed"], workers=False, verbose=False)
+    module = build_module(config, config["lit3d"]["trust"])
+    data = instantiate(config["data"], seed=config["seed"])
+    data.need([*module.network.reads, *(term.target for term in module.terms)])
+    OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
+    began = time.monotonic()
+    data.make()
+    data.setup()
+    module.config["camera"] = data.nominal_camera()
+    made = time.monotonic()
+    trainer = _trainer(config)
+    trainer.fit(module, datamodule=data, ckpt_path=config["resume"])
+    trained = time.monotonic()
+    if not config["test"]:
+        console.print(f"Trained {trainer.global_step} steps; test=false, so nothing is scored. Run folder: {folder}")
+        return None
+    best = getattr(trainer.checkpoint_callback, "best_model_path", None)
+    if best:
+        module.load_state_dict(torch.load(best, map_location=module.device, weights_only=True)["state_dict"])
+    trainer.test(module, datamodule=data, verbose=False)
+    results = next(c for c in trainer.callbacks if isinstance(c, Results))  # type: ignore[attr-defined]
+    seconds = {"data": made - began, "training": trained - made, "test": time.monotonic() - trained}
+    results.add(seconds=seconds)
+    print_summary(results.summary, folder, best)
+    return results.summary["test"]["fscore_5pct"]
+
+
+def _check_numbers(config: dict[str, Any]) -> None:
+    """Numbers that cannot work are refused before anything is built."""
+    if not (isinstance(config["seed"], int) and 0 <= config["seed"] < 2**32):
+        raise UserError(f"seed must be a whole number from 0 to 2^32 - 1, got {config['seed']}")
+    steps = config["trainer"].get("max_steps", 1)
+    if not isinstance(steps, int) or steps < 1:
+        raise UserError(f"trainer.max_steps must be at least 1, got {steps}")
+    data = config["data"]
+    wanted, stored = max(data["points"], data["test_points"]), data["synthesis"]["points"]
+    if wanted > stored:
+        raise UserError(
+            f"data.points and data.test_points may be at most data.synthesis.points = {stored}, but {wanted} are wanted"
+        )
+    n = config["model"].get("points")
+    pairs = [name for name in config["loss"] if name in PAIRING]
+    if n is not None and pairs and data["points"] < n:
+        raise UserError(
+            f"loss '{pairs[0]}' pairs each predicted point with a true one, but model.points is {n} and data.points "
+            f"only {data['points']}: set data.points={n} or more"
+        )
+
+
+def _trainer(config: dict[str, Any]) -> pl.Trainer:
+    callbacks = [instantiate(node) for node in (config["callbacks"] or {}).values() if node]
+    loggers = [instantiate(node) for node in (config["logger"] or {}).values() if node]
+    torch.set_float32_matmul_precision("high")
+    trainer = instantiate(config["trainer"], callbacks=callbacks, logger=loggers)
+    for logger in loggers:
+        logger.log_hyperparams({k: config[k] for k in ("name", "seed", "model", "loss", "data", "trainer")})
+    return trainer
+
+
+def _status(folder: Path, state: str, reason: str | None = None, seconds: float | None = None) -> None:
+    status = {"status": state, "reason": reason, "seconds": None if seconds is None else round(seconds, 1)}
+    write_atomically(folder / "status.json", json.dumps(status) + "\n")
+
+
+def _finish_wandb() -> None:
+    """A run that stays open would be taken over by the next job of this process."""
+    import sys
+
+    if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
+        sys.modules["wandb"].finish(quiet=True)

@@ -1,0 +1,152 @@
+"""Runs in this process, on one tiny dataset: every model with every loss, the run folder, and what goes wrong."""
+
+import csv
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from lit3d.build import fitting_losses, load_module
+from lit3d.config import compose, groups
+from lit3d.errors import UserError
+from lit3d.structures import PointSet
+from lit3d.training import train
+
+MODELS = [path.stem for path in groups()["model"]]
+LOSSES = [path.stem for path in groups()["loss"]]
+SCORES = {
+    "chamfer_l1",
+    "chamfer_l2sq",
+    "emd",
+    "fscore_1pct",
+    "fscore_2pct",
+    "fscore_5pct",
+    "precision_5pct",
+    "recall_5pct",
+}
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory):
+    """Where runs of this session keep their tiny dataset: made by the first."""
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture
+def run(datasets, tmp_path):
+    def one(*overrides):
+        train(compose("run", ["debug=tiny", f"paths.data={datasets}", f"paths.output={tmp_path}", *overrides]))
+        return tmp_path
+
+    return one
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_trains_with_every_loss_that_fits(run, model, loss):
+    folder = run(f"model={model}", f"loss={loss}", "callbacks.media=null")
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results["test"]) >= SCORES
+    assert results["test_failures"] == 0
+    assert json.loads((folder / "status.json").read_text())["status"] == "finished"
+
+
+def test_the_run_folder_holds_what_a_report_needs(run):
+    folder = run()
+    results = json.loads((folder / "results.json").read_text())
+    assert set(results) >= {"test", "test_by_class", "test_mean_over_classes", "references", "counts", "seed", "system",
+                            "test_coverage", "seconds", "steps"}  # fmt: skip
+    assert set(results["references"]["test"]) == {"mean_shape", "truth_resampled"}
+    assert (results["counts"]["n"], results["counts"]["m"]) == (256, 512)
+    with (folder / "per_sample.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len({(r["object"], r["view"]) for r in rows}) == len(rows) == results["counts"]["images"]
+    mean = sum(float(r["fscore_5pct"]) for r in rows) / len(rows)
+    assert mean == pytest.approx(results["test"]["fscore_5pct"], abs=1e-5)
+    with (folder / "metrics.csv").open() as stream:
+        curves = list(csv.DictReader(stream))
+    assert {"train/loss", "val/fscore_5pct"} <= set(curves[0])
+    assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    with Image.open(folder / "media" / "test.png") as picture:
+        assert picture.width > 800
+    truth, mean_shape = (
+        results["references"]["test"][k]["mean"]["fscore_5pct"] for k in ("truth_resampled", "mean_shape")
+    )
+    assert truth > mean_shape
+
+
+def test_a_checkpoint_gives_back_the_module_that_was_trained(run):
+    folder = run("loss=cd_emd", "loss.emd.weight=0.25")
+    module = load_module(folder / "checkpoints" / "last.ckpt")
+    assert [(t.name, t.weight) for t in module.terms] == [("cd", 1.0), ("emd", 0.25)]
+    assert module.config["camera"]["distance"] > 1
+    with torch.no_grad():
+        assert module({"image": torch.rand(1, 3, 64, 64)}).points.shape == (1, 256, 3)
+
+
+def test_two_runs_with_one_seed_agree_and_seeds_differ(run, tmp_path):
+    def weights(*overrides):
+        folder = run("test=false", "callbacks.media=null", *overrides)
+        return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+    first, second, other = weights("seed=1"), weights("seed=1"), weights("seed=2")
+    assert all(torch.equal(first[k], second[k]) for k in first)
+    assert not torch.equal(first["network.head.layers.0.weight"], other["network.head.layers.0.weight"])
+
+
+def test_more_points_than_the_score_needs_are_subset_and_fewer_are_all_scored(run):
+    results = json.loads((run("model.points=300", "callbacks.media=null") / "results.json").read_text())
+    assert results["counts"]["n"] == 256
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            ["loss.cd.pred=depth"],
+            "loss 'cd' reads 'depth', but model 'pointset' predicts points; losses that fit: cd, cd_emd, emd",
+        ),
+        (["model.points=0"], "model.points must be at least 1, got 0"),
+        (["model.points=1024", "loss=emd"], "set data.points=1024 or more"),
+        (["data.synthesis.image_size=50"], "multiple of 16, but images are 50 x 50"),
+        (["data.frame=world"], "data.frame must be one of viewer or object"),
+        (["loss.cd.target=depths"], "a sample has no 'depths'"),
+        (["data.test_points=5000"], "5000"),
+        (["data.views=live"], "data.views must be stored or online"),
+        (["metrics.points=0"], "at least 1"),
+        (["model.network._target_=os.system"], "names the code 'os.system'"),
+        (["seed=-1"], "seed"),
+        (["trainer.max_steps=0"], "max_steps"),
+    ],
+)
+def test_bad_combinations_stop_before_training_with_one_sentence(run, overrides, sentence, tmp_path):
+    with pytest.raises(UserError) as caught:
+        run(*overrides)
+    assert sentence in str(caught.value)
+    assert not (tmp_path / "checkpoints").exists()
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["status"] == "failed"
+    assert sentence in status["reason"]
+
+
+def test_a_loss_that_is_not_finite_stops_training(run, monkeypatch):
+    monkeypatch.setattr("lit3d.losses.point_sets.ops.chamfer", lambda x, y, **_: x.sum((1, 2)) * float("nan"))
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 0"):
+        run("callbacks.media=null")
+
+
+def test_checkpoints_that_are_not_ours_are_refused(tmp_path):
+    with pytest.raises(UserError, match="there is no checkpoint"):
+        load_module(tmp_path / "absent.ckpt")
+    broken = tmp_path / "broken.ckpt"
+    broken.write_bytes(b"nothing")
+    with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+        load_module(broken)
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    with pytest.raises(UserError, match="no checkpoint of this version"):
+        load_module(tmp_path / "foreign.ckpt")
+
+
+def test_losses_that_fit_are_read_from_the_files():
+    assert {"cd", "emd", "cd_emd", "l2_ordered"} <= set(fitting_losses(PointSet))
