@@ -66,7 +66,17 @@ def register_resolvers() -> None:
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("joined_keys", lambda node: "+".join(node), replace=True)
+    OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:4], use_cache=True, replace=True)
+
+
+def fast_precision() -> str:
+    """Mixed bfloat16 where this machine multiplies it in hardware (CUDA, CPUs with AMX), else 32-true."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    return "bf16-mixed" if torch.cpu.get_capabilities().get("amx_bf16") else "32-true"
 
 
 def compose(name: str, overrides: list[str] | None = None) -> Any:

@@ -19,5 +19,23 @@ def clean_process():
     changed = {k for k in before.keys() | os.environ.keys() if before.get(k) != os.environ.get(k)}
     # pytest sets its own; Lightning's seed_everything and libraries at import set these
     changed -= {"PYTEST_CURRENT_TEST", "PL_GLOBAL_SEED", "PL_SEED_WORKERS", "PYTORCH_NVML_BASED_CUDA_CHECK"}
-    changed = {name for name in changed if not name.startswith(("KMP_", "TORCHINDUCTOR_"))}
+    changed = {name for name in changed if not name.startswith(("KMP_", "TORCHINDUCTOR_", "WANDB_SERVICE"))}
     assert not changed, f"environment variables changed: {sorted(changed)}"
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory):
+    """Where the runs of this session keep their tiny datasets: made by the first."""
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="session")
+def trained(datasets, tmp_path_factory):
+    """The checkpoint of a tiny run."""
+    from lit3d.config import compose
+    from lit3d.training import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    overrides = ["debug=tiny", f"paths.data={datasets}", f"paths.output={folder}", "callbacks.media=null", "test=false"]
+    train(compose("run", overrides))
+    return folder / "checkpoints" / "best.ckpt"

@@ -27,12 +27,6 @@ SCORES = {
 }
 
 
-@pytest.fixture(scope="session")
-def datasets(tmp_path_factory):
-    """Where runs of this session keep their tiny dataset: made by the first."""
-    return tmp_path_factory.mktemp("datasets")
-
-
 @pytest.fixture
 def run(datasets, tmp_path):
     def one(*overrides):
@@ -92,7 +86,7 @@ def test_two_runs_with_one_seed_agree_and_seeds_differ(run, tmp_path):
 
     first, second, other = weights("seed=1"), weights("seed=1"), weights("seed=2")
     assert all(torch.equal(first[k], second[k]) for k in first)
-    assert not torch.equal(first["network.head.layers.0.weight"], other["network.head.layers.0.weight"])
+    assert not torch.equal(first["network.head.to_points.weight"], other["network.head.to_points.weight"])
 
 
 def test_more_points_than_the_score_needs_are_subset_and_fewer_are_all_scored(run):
@@ -150,3 +144,17 @@ def test_checkpoints_that_are_not_ours_are_refused(tmp_path):
 
 def test_losses_that_fit_are_read_from_the_files():
     assert {"cd", "emd", "cd_emd", "l2_ordered"} <= set(fitting_losses(PointSet))
+
+
+def test_wandb_offline_ends_with_its_job_even_when_the_job_fails(run, monkeypatch):
+    """A run that stays open would be taken over by the next job of a sweep: the fixture of all tests looks for it."""
+    import os
+    import sys
+
+    folder = run("logger=default", "callbacks.media=null")
+    assert list(folder.glob("wandb/offline-run-*/*.wandb"))
+    assert sys.modules["wandb"].run is None
+    assert "WANDB_MODE" not in os.environ
+    monkeypatch.setattr("lit3d.losses.point_sets.ops.chamfer", lambda x, y, **_: x.sum((1, 2)) * float("nan"))
+    with pytest.raises(FloatingPointError):
+        run("logger=default", "callbacks.media=null")

@@ -6,6 +6,7 @@ import numpy as np
 
 from lit3d.data.frames import MIRROR
 from lit3d.errors import UserError
+from lit3d.ops.kernels.pixels import composite_straight_alpha
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ class Augment:
 
 def composite(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:
     """Straight-alpha uint8 (h, w, 4) on a colour (3,) -> float32 (h, w, 3) in [0, 1]."""
-    scaled = rgba.astype(np.float32) / 255
-    alpha = scaled[..., 3:]
-    return scaled[..., :3] * alpha + background * (1 - alpha)
+    out = np.empty((*rgba.shape[:2], 3), np.float32)
+    composite_straight_alpha(np.ascontiguousarray(rgba), background.astype(np.float32, copy=False), out)
+    return out
 
 
 def jitter_colour(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:

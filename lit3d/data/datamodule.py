@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Subset
 
 from lit3d.data.augment import Augment
 from lit3d.data.frames import check_frame
+from lit3d.data.online import OnlineViewDataset
 from lit3d.data.reader import DatasetReader
 from lit3d.data.sample import KEYS
 from lit3d.data.sampler import EpochSampler
@@ -173,7 +174,10 @@ class ShapeDataModule(pl.LightningDataModule):
             rows = [row for row in rows if row[1] < self.test_views]
         count = points or (self.points if split == "train" else self.test_points)
         spare = 0 if split == "train" else self.opened.point_count - count
-        return ViewDataset(self.opened, rows, keys or self.keys, count, self.frame, self.augment, self.seed, spare)
+        options = (self.opened, rows, keys or self.keys, count, self.frame, self.augment, self.seed, spare)
+        if self.views == "online" and split == "train":
+            return OnlineViewDataset(*options, settings=self.synthesis)
+        return ViewDataset(*options)
 
     def splits(self) -> list[str]:
         """The test splits that this dataset has."""

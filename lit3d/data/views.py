@@ -1,6 +1,7 @@
 """A dataset on disk as samples in a target frame."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,25 @@ from lit3d.data.reader import DatasetReader
 from lit3d.data.sample import IMAGE_KEYS, Sample
 from lit3d.errors import UserError
 
-VECTORS = ("points", "spare_points", "point_normals", "normal")  # what a mirror turns
+PIXELS = ("image", *IMAGE_KEYS)
+POINT_VECTORS = ("points", "spare_points", "point_normals")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at an object.
+
+    Attributes:
+        rgba: (h, w, 4) uint8, straight alpha.
+        intrinsics: (3, 3) in pixels.
+        object_to_camera: (4, 4).
+        geometry: those of depth (h, w), normal (h, w, 3), mask (h, w) that are wanted.
+    """
+
+    rgba: np.ndarray
+    intrinsics: np.ndarray
+    object_to_camera: np.ndarray
+    geometry: dict[str, np.ndarray]
 
 
 class ViewDataset(Dataset):
@@ -81,51 +100,46 @@ class ViewDataset(Dataset):
         self, name: str, view: int, look: aug.Augment, rng: np.random.Generator, training: bool
     ) -> dict[str, np.ndarray]:
         mirror = rng.random() < look.mirror
-        dx, dy = (int(s) for s in rng.integers(-look.shift, look.shift + 1, 2)) if look.shift else (0, 0)
+        dx, dy = rng.integers(-look.shift, look.shift + 1, 2).tolist() if look.shift else (0, 0)
         background = look.draw_background(rng)
         out = self._points(name, rng if training else None)
-        intrinsics, object_to_camera = self.reader.camera(name, view)
-        object_to_target, pose = frames.target_frame(object_to_camera, self.frame)
-        image = aug.composite(self.reader.image(name, view), background)
-        if look.colour:
-            image = aug.jitter_colour(image, look.colour, rng)
-        out |= self._geometry(name, view)
-        intrinsics = intrinsics.copy()
+        seen = self.seen(name, view, rng if training else None)
+        image = aug.composite(seen.rgba, background)
+        out |= seen.geometry | {"image": aug.jitter_colour(image, look.colour, rng) if look.colour else image}
+        intrinsics = seen.intrinsics.copy()
         if dx or dy:
             intrinsics[:2, 2] += (dx, dy)
-            image = aug.shifted(image, dx, dy, background)
-            out |= {k: aug.shifted(out[k], dx, dy, 0) for k in IMAGE_KEYS if k in out}
-        if self.spare and not training:
-            out["spare_points"] = self.reader.point_array(name, "points", self.points, self.spare)
-        maps = {
-            "points": object_to_target,
-            "spare_points": object_to_target,
-            "point_normals": _rotation(object_to_target),
-        }
-        out |= {key: frames.apply(transform, out[key]) for key, transform in maps.items() if key in out}
+            fill = {"image": background}
+            out |= {k: aug.shifted(out[k], dx, dy, fill.get(k, 0)) for k in PIXELS if k in out}
+        object_to_target, pose = frames.target_frame(seen.object_to_camera, self.frame)
+        turns = {k: _rotation(object_to_target) if k == "point_normals" else object_to_target for k in POINT_VECTORS}
+        out |= {k: frames.apply(transform, out[k]) for k, transform in turns.items() if k in out}
         if mirror:
             intrinsics, pose = aug.mirrored_camera(intrinsics, pose, image.shape[1])
             object_to_target = frames.MIRROR @ object_to_target @ frames.MIRROR
-            image = image[:, ::-1]
             out = _mirrored(out)
-        out |= {"image": image, "intrinsics": intrinsics, "pose": pose, "object_to_target": object_to_target}
+        out |= {"intrinsics": intrinsics, "pose": pose, "object_to_target": object_to_target}
         return {k: _layout(k, v) for k, v in out.items()}
+
+    def seen(self, name: str, view: int, rng: np.random.Generator | None) -> Seen:
+        """The stored picture of an object; `rng` is for datasets that look anew (None in evaluation)."""
+        intrinsics, object_to_camera = self.reader.camera(name, view)
+        wanted = self.keys & set(IMAGE_KEYS)
+        arrays = self.reader.geometry(name, view) if wanted else ()
+        geometry = {k: v for k, v in zip(("depth", "normal", "mask"), arrays, strict=False) if k in wanted}
+        return Seen(self.reader.image(name, view), intrinsics, object_to_camera, geometry)
 
     def _points(self, name: str, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """Stored points have no order, so a random block of neighbouring rows is a random subset: one short read."""
         wanted = {"points", "point_normals", "point_parts"} & self.keys
         if not wanted:
             return {}
-        spare = self.reader.point_count - self.points
-        start = int(rng.integers(0, spare + 1)) if rng is not None else 0
-        return {k: self.reader.point_array(name, k, start, self.points) for k in sorted(wanted)}
-
-    def _geometry(self, name: str, view: int) -> dict[str, np.ndarray]:
-        wanted = self.keys & set(IMAGE_KEYS)
-        if not wanted:
-            return {}
-        depth, normal, mask = self.reader.geometry(name, view)
-        return {k: v for k, v in (("depth", depth), ("normal", normal), ("mask", mask)) if k in wanted}
+        free = self.reader.point_count - self.points
+        start = int(rng.integers(0, free + 1)) if rng is not None else 0
+        found = {k: self.reader.point_array(name, k, start, self.points) for k in sorted(wanted)}
+        if self.spare and rng is None:
+            found["spare_points"] = self.reader.point_array(name, "points", self.points, self.spare)
+        return found
 
 
 def _rotation(transform: np.ndarray) -> np.ndarray:
@@ -137,8 +151,8 @@ def _rotation(transform: np.ndarray) -> np.ndarray:
 def _mirrored(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Pixels flipped left to right, x -> -x of points and normals."""
     flip = np.array([-1, 1, 1], np.float32)
-    out = {k: v[:, ::-1] if k in IMAGE_KEYS else v for k, v in arrays.items()}
-    return {k: v * flip if k in VECTORS else v for k, v in out.items()}
+    out = {k: v[:, ::-1] if k in PIXELS else v for k, v in arrays.items()}
+    return {k: v * flip if k in (*POINT_VECTORS, "normal") else v for k, v in out.items()}
 
 
 def _layout(key: str, array: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@
 """
 
 import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -87,6 +89,8 @@ def score_points(
     truth: Float[Tensor, "b m 3"],
     percents: tuple[int, ...] = (1, 2, 5),
     emd_points: int | None = None,
+    extra: Mapping[str, Callable[[Distances], Tensor]] = MappingProxyType({}),
+    extra_worst: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Float[Tensor, " b"]]:
     """All scores in one pass; failures get `worst` and a 1 under the key `failure`.
 
@@ -95,6 +99,8 @@ def score_points(
         truth: true sets, finite.
         percents: radii of fscore, precision and recall in percent of the longest side: keys `fscore_5pct` ...
         emd_points: size of the sets for `emd`; None leaves it out.
+        extra: further scores by name, functions of `Distances` that return (b,).
+        extra_worst: what a failure gets for each of them.
     """
     failed = is_failure(pred)
     if pred.shape[1] == 0:
@@ -105,7 +111,9 @@ def score_points(
     for p in percents:
         for function in (fscore, precision, recall):
             scores[f"{function.__name__}_{p}pct"] = function(d, p / 100)
+    scores |= {name: function(d) for name, function in extra.items()}
     if emd_points is not None:
         scores["emd"] = emd(pred, truth, emd_points)
-    scores = {name: torch.where(failed, torch.full_like(s, worst(name)), s) for name, s in scores.items()}
+    failing = {name: extra_worst[name] if name in extra else worst(name) for name in scores}
+    scores = {name: torch.where(failed, torch.full_like(s, failing[name]), s) for name, s in scores.items()}
     return scores | {"failure": failed.to(truth.dtype)}

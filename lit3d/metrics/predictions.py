@@ -1,13 +1,13 @@
 """Scores a prediction of any representation: reads only `surface(n)`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from lit3d.errors import UserError
-from lit3d.metrics.point_sets import score_points
+from lit3d.metrics.point_sets import Distances, score_points
 from lit3d.structures import Structure
 
 
@@ -20,19 +20,30 @@ class SetMetrics:
         percents: radii of F-score, precision and recall in percent of the longest side.
         emd: whether test scores hold the exact EMD (n against n).
         emd_in_validation: whether validation pays for it, too.
+        extra: scores of your own by name, functions of `Distances` (b,).
+        extra_worst: what a counted failure gets for each of them.
 
     Raises:
         UserError: points or a percentage is below 1.
     """
 
     def __init__(
-        self, points: int = 1024, percents: Sequence[int] = (1, 2, 5), emd: bool = True, emd_in_validation: bool = False
+        self,
+        points: int = 1024,
+        percents: Sequence[int] = (1, 2, 5),
+        emd: bool = True,
+        emd_in_validation: bool = False,
+        extra: Mapping[str, Callable[[Distances], Tensor]] | None = None,
+        extra_worst: Mapping[str, float] | None = None,
     ) -> None:
         if points < 1 or min(percents, default=1) < 1:
             got = f"{points} and {list(percents)}"
             raise UserError(f"metrics.points and metrics.percents must be at least 1, got {got}")
         self.points, self.percents = points, tuple(percents)
         self.emd, self.emd_in_validation = emd, emd_in_validation
+        self.extra, self.extra_worst = dict(extra or {}), dict(extra_worst or {})
+        if unstated := set(self.extra) - set(self.extra_worst):
+            raise UserError(f"metrics.extra_worst must say what a failure gets for {', '.join(sorted(unstated))}")
 
     def __call__(self, prediction: Structure, batch: Mapping[str, Any], final: bool) -> dict[str, Float[Tensor, " b"]]:
         """Scores (b,) by name; `final` in the test, not in validation."""
@@ -42,4 +53,5 @@ class SetMetrics:
     def score(self, points: Tensor, truth: Tensor, final: bool = True) -> dict[str, Float[Tensor, " b"]]:
         """Scores (b,) of given points (b, n, 3): for reference rows."""
         emd = self.emd if final else self.emd_in_validation
-        return score_points(points, truth, self.percents, min(points.shape[1], self.points) if emd else None)
+        size = min(points.shape[1], self.points) if emd else None
+        return score_points(points, truth, self.percents, size, self.extra, self.extra_worst)

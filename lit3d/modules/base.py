@@ -83,6 +83,18 @@ class ReconstructionModule(pl.LightningModule):
         scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by norm; Lightning refuses fused optimizers under mixed precision, though only a loss scaler minds."""
+        if self.trainer.scaler is None and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The plain resolved config travels with the weights: no pickled objects."""
         checkpoint["lit3d"] = {"format": CHECKPOINT_FORMAT, "version": __version__, "config": self.config}

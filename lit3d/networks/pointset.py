@@ -32,11 +32,13 @@ class FullyConnectedHead(nn.Module):
         with torch.no_grad():  # begin as a ball half as wide as the object, not as one clump of points
             direction = nn.functional.normalize(torch.randn(points, 3), dim=1)
             last.bias.copy_((0.25 * direction * torch.rand(points, 1) ** (1 / 3)).flatten())
-        self.layers = nn.Sequential(*layers, last)
+        self.layers, self.to_points = nn.Sequential(*layers), last
 
     def forward(self, features: Features) -> Float[Tensor, "b n 3"]:
         """Features -> points."""
-        return self.layers(features.code).unflatten(1, (-1, 3))
+        hidden = self.layers(features.code)
+        with torch.autocast(hidden.device.type, enabled=False):  # coordinates need more than bfloat16's 8 bits
+            return self.to_points(hidden.float()).unflatten(1, (-1, 3))
 
 
 class PointSetNet(nn.Module):

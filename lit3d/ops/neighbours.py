@@ -1,9 +1,12 @@
 """Nearest neighbours between batches of point sets, and the Chamfer distance made of them."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lit3d.ops.checks import check_sets
 from lit3d.ops.kernels import pool
@@ -57,6 +60,25 @@ def safe_sqrt(squared: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     return torch.where(positive, torch.where(positive, squared, 1.0).sqrt(), 0.0)
 
 
+class _SquaredToNearest(torch.autograd.Function):
+    """`nearest(x, y)[0]` with its gradient through the nearest pairs: the kernel's distances are not computed twice."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        squared, index = nearest(x, y)
+        ctx.save_for_backward(x, y, index)
+        return squared
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, y, index = ctx.saved_tensors
+        pull = 2 * grad[..., None] * (x - gather_points(y, index))
+        if not ctx.needs_input_grad[1]:
+            return pull, None
+        return pull, torch.zeros_like(y).scatter_add_(1, index[..., None].expand_as(pull), -pull)
+
+
 def chamfer(
     x: Float[Tensor, "b n d"],
     y: Float[Tensor, "b m d"],
@@ -69,10 +91,7 @@ def chamfer(
     distance (Fan et al. 2017, section 4.3) divided by the set sizes. At ties the gradient follows the first nearest
     point; at distance 0 it is 0.
     """
-    forth, back = (
-        ((x - gather_points(y, nearest(x, y)[1])) ** 2).sum(-1),
-        ((y - gather_points(x, nearest(y, x)[1])) ** 2).sum(-1),
-    )
+    forth, back = _SquaredToNearest.apply(x, y), _SquaredToNearest.apply(y, x)
     if not squared:
         forth, back = safe_sqrt(forth), safe_sqrt(back)
     return weights[0] * forth.mean(1) + weights[1] * back.mean(1)

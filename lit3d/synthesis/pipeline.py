@@ -20,10 +20,12 @@ from lit3d.synthesis.shape import Shape, UnusableMeshError, bounds, normalised
 from lit3d.synthesis.sources.items import Item, Source
 from lit3d.synthesis.store import DatasetBuilder, ObjectRecord, Plan, ViewRecord, encode, write_object
 from lit3d.synthesis.store.layout import stable_hash
+from lit3d.synthesis.store.record import touches_border
 from lit3d.synthesis.surface import all_surface, outer_surface
 from lit3d.synthesis.workers import cores, outcomes
 
-RENDERING = 1  # raised when the same settings give other pictures or points: old and new objects are never mixed
+RENDERING = 2  # raised when the same settings give other pictures or points: old and new objects are never mixed
+CAMERA_TRIES = 8
 FEW = 64  # objects: below, starting processes takes longer than the work
 
 
@@ -139,12 +141,20 @@ def prepared(shape: Shape) -> Prepared:
 
 def render_views(ready: Prepared, settings: SynthesisSettings, cameras: np.random.Generator,
                  lights: np.random.Generator) -> tuple[ViewRecord, ...]:
-    """`settings.views` pictures from random cameras; view i does not depend on how many follow."""
+    """`settings.views` pictures from random cameras; view i does not depend on how many follow.
+
+    A camera for which the object touches the border (one in a hundred with the default range) is drawn again, a few
+    times: a cut-off object would have to be guessed.
+    """
     size = (settings.image_size, settings.image_size)
     views = []
-    for camera in draw_cameras(cameras, settings.views, size, ready.extents, settings.view_range):
-        view = render(ready.mesh, camera, samples=settings.samples,
-                      lights=draw_lights(lights, settings.light_jitter), shadows=settings.shadows)
+    for own in cameras.spawn(settings.views):
+        light = draw_lights(lights, settings.light_jitter)
+        for _ in range(CAMERA_TRIES):
+            (camera,) = draw_cameras(own, 1, size, ready.extents, settings.view_range)
+            view = render(ready.mesh, camera, samples=settings.samples, lights=light, shadows=settings.shadows)
+            if not touches_border(view.mask):
+                break
         views.append(ViewRecord(view.rgba, view.depth, view.normal, view.mask,
                                 camera.intrinsics, camera.object_to_camera))
     return tuple(views)

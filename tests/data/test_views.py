@@ -1,5 +1,7 @@
 """Image, geometry, camera and points of a sample tell the same story, in both frames, with and without augmentation."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from lit3d import ops
 from lit3d.data import Augment, DatasetReader, ViewDataset
 from lit3d.data.augment import composite, jitter_colour, shifted
 from lit3d.data.frames import MIRROR
+from lit3d.data.online import OnlineViewDataset
 from lit3d.data.sampler import EpochSampler
 from lit3d.errors import UserError
 from lit3d.synthesis import GrammarSource, SynthesisSettings, synthesize
@@ -20,7 +23,7 @@ STRONG = Augment(mirror=0.5, shift=5, colour=0.2, background="random")
 def reader(tmp_path_factory):
     root = tmp_path_factory.mktemp("data") / "set"
     source = GrammarSource(4, categories=["chair", "mug"])
-    synthesize(source, root, SynthesisSettings(image_size=64, views=3, points=3000, workers=1))
+    synthesize(source, root, SynthesisSettings(image_size=64, views=3, points=3000, workers=1, keep_meshes=True))
     return DatasetReader(root)
 
 
@@ -91,6 +94,28 @@ def test_randomness_is_a_function_of_seed_epoch_and_index(reader):
     assert not torch.equal(one[(3, 5)]["points"], one[(4, 5)]["points"])
     assert not torch.equal(dataset(reader, seed=1)[(3, 5)]["image"], one[(3, 5)]["image"])
     assert torch.equal(one[5]["image"], dataset(reader, seed=1)[5]["image"])  # evaluation does not know the seed
+
+
+def online(reader, **options):
+    settings = SynthesisSettings(image_size=64, points=3000)
+    options = {"keys": KEYS, "points": 2000, "augment": STRONG} | options
+    return OnlineViewDataset(reader, reader.index(), settings=settings, **options)
+
+
+@pytest.mark.parametrize("frame", ["viewer", "object"])
+def test_online_views_are_fresh_consistent_and_reproducible(reader, frame):
+    data, again = online(reader, frame=frame), pickle.loads(pickle.dumps(online(reader, frame=frame)))
+    for i in (0, 7, 13):
+        assert hits(data[(0, i)]) > 0.995
+        assert torch.equal(data[(0, i)]["image"], again[(0, i)]["image"])
+        assert not torch.equal(data[(0, i)]["pose"], data[(1, i)]["pose"])
+    assert torch.equal(data[3]["image"], dataset(reader, frame=frame)[3]["image"])  # evaluation sees stored views
+
+
+def test_online_views_need_meshes(tmp_path):
+    synthesize(GrammarSource(1, categories=["mug"]), tmp_path / "set", SynthesisSettings(views=1, points=10, workers=1))
+    with pytest.raises(UserError, match="keep_meshes=true"):
+        OnlineViewDataset(DatasetReader(tmp_path / "set"), [], points=10, settings=SynthesisSettings())
 
 
 def test_evaluation_gives_the_first_points_and_spare_ones(reader):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import minimum_filter
 
 from lit3d.data.reader import DatasetReader
 from lit3d.errors import UserError
@@ -79,8 +80,10 @@ def test_points_project_onto_the_mask_and_depth_is_that_of_the_surface():
         pixels, depth = project(record.points, Camera(view.intrinsics, view.object_to_camera, (64, 64)))
         columns, rows = pixels.astype(int).T
         assert view.mask[rows, columns].mean() > 0.94  # along the outline a pixel's centre may miss
+        # No point lies before the surface. Within a pixel depth moves by its slope, so the pixels around count too.
+        nearest = minimum_filter(np.where(view.mask, view.depth, np.inf), 3)[rows, columns]
         hit = view.mask[rows, columns]
-        assert (view.depth[rows, columns][hit] <= depth[hit] + 0.03).mean() > 0.97  # all but steep pixels
+        assert (nearest[hit] <= depth[hit] + 0.005).all()
         np.testing.assert_array_equal(view.mask, view.depth > 0)
 
 

@@ -20,15 +20,30 @@ def threads() -> int:
 
 
 def over_samples(function: Callable[[Item], Result], samples: Iterable[Item]) -> list[Result]:
-    """`[function(s) for s in samples]`, several at a time; results in order, the first error is raised."""
+    """`[function(s) for s in samples]`, several at a time; results in order, the first error is raised.
+
+    The calling thread takes its share, so that with N threads only N - 1 are woken: torch's own threads spin for a
+    while after each of its operations, and one more would make them compete for the cores.
+    """
     global _executor, _size
     work = list(samples)
-    wanted = threads()
-    if wanted == 1 or len(work) < 2:
+    helpers = min(threads(), len(work)) - 1
+    if helpers < 1:
         return [function(item) for item in work]
-    if _executor is None or _size != wanted:
-        _executor, _size = ThreadPoolExecutor(wanted, thread_name_prefix="lit3d"), wanted
-    return list(_executor.map(function, work))
+    if _executor is None or _size < helpers:
+        _executor, _size = ThreadPoolExecutor(helpers, thread_name_prefix="lit3d"), helpers
+    results: list[Result] = [None] * len(work)  # type: ignore[list-item]
+    turns = iter(range(len(work)))  # `next` on it is one bytecode: each index is handed out once
+
+    def take() -> None:
+        for i in turns:
+            results[i] = function(work[i])
+
+    others = [_executor.submit(take) for _ in range(helpers)]
+    take()
+    for other in others:
+        other.result()
+    return results
 
 
 def _forget() -> None:

@@ -1,0 +1,67 @@
+"""From a trained checkpoint and pictures to files that open elsewhere."""
+
+import json
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from lit3d.build import plain
+from lit3d.config import compose
+from lit3d.errors import UserError
+from lit3d.prediction import TO_GLTF, predict
+
+
+@pytest.fixture
+def photo(tmp_path):
+    image = np.full((120, 160, 3), 235, np.uint8)
+    image[30:90, 50:110] = (150, 60, 40)
+    Image.fromarray(image).save(tmp_path / "box.png")
+    return tmp_path / "box.png"
+
+
+def run(trained, tmp_path, **keys):
+    overrides = [f"{k}={v}" for k, v in ({"checkpoint": trained, "out": tmp_path / "out"} | keys).items()]
+    return predict(plain(compose("predict", overrides)))
+
+
+def test_a_photo_becomes_ply_glb_picture_and_record(trained, tmp_path, photo):
+    files = run(trained, tmp_path, image=photo)
+    assert [f.name for f in files] == ["box.ply", "box.glb", "box.png", "box.json"]
+    cloud = trimesh.load(files[0])
+    assert cloud.vertices.shape == (256, 3)
+    scene = trimesh.load(files[1])
+    turned = np.asarray(next(iter(scene.geometry.values())).vertices)
+    np.testing.assert_allclose(turned, np.asarray(cloud.vertices) @ TO_GLTF[:3, :3].T, atol=1e-5)
+    with Image.open(files[2]) as picture:
+        assert picture.width > 3 * 200
+    facts = json.loads(files[3].read_text())
+    assert facts["mask"] == "background removal"
+    assert facts["camera"]["assumed"] is True
+
+
+def test_a_folder_with_a_bad_picture_predicts_the_others_and_says_so(trained, tmp_path, photo, capsys):
+    (photo.parent / "broken.png").write_bytes(b"no picture")
+    files = run(trained, tmp_path, image=photo.parent)
+    assert {f.stem for f in files} == {"box"}
+    assert "left out" in capsys.readouterr().out
+
+
+def test_a_camera_file_takes_the_nominal_ones_place(trained, tmp_path, photo):
+    given = tmp_path / "camera.json"
+    given.write_text(json.dumps({"distance": 9.5}))
+    files = run(trained, tmp_path, image=photo, camera=given)
+    camera = json.loads(files[3].read_text())["camera"]
+    assert (camera["distance"], camera["assumed"]) == (9.5, False)
+    given.write_text(json.dumps({"focal": 1}))
+    with pytest.raises(UserError, match="expected the keys intrinsics, distance, fill; got focal"):
+        run(trained, tmp_path, image=photo, camera=given)
+
+
+def test_missing_things_are_named(trained, tmp_path, photo):
+    with pytest.raises(UserError, match="give checkpoint=FILE and image=FILE"):
+        predict(plain(compose("predict", [f"image={photo}"])))
+    with pytest.raises(UserError, match="there is no image or folder"):
+        run(trained, tmp_path, image=tmp_path / "absent.png")
+    assert not (tmp_path / "out").exists()
