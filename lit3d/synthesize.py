@@ -16,7 +16,18 @@ def task(cfg: Any) -> None:
     trust.check(config, config["lit3d"]["trust"])
     data = instantiate(config["data"])
     report = data.make(overwrite=config["overwrite"])
-    Console().print(str(report) if report is not None else f"{data.root} is complete already: nothing to do")
+    console = Console(soft_wrap=True, highlight=False)
+    if report is None:
+        console.print(f"{data.root} is there and has no source to compare it with: nothing to do")
+        return
+    console.print(
+        f"{report.objects:,} objects, {report.views:,} views in {report.seconds:.0f} s\n"
+        f"Left out   {report.failures}" + (f", reasons in {report.path}/failures.csv" if report.failures else "") + "\n"
+        f"Hidden     {report.dropped_share:.0%} of the surface: no outside view sees it, no points lie there\n"
+        f"Border     {report.border_share:.1%} of the views touch it\n"
+        f"Dataset    {report.path}\n"
+        f"Try next   python -m lit3d.run data={data.name}"
+    )
 
 
 def main() -> None:

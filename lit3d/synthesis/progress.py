@@ -64,6 +64,8 @@ class _Lines:
         self.next = 0.0
 
     def __call__(self, now: Progress) -> None:
+        if self.rate.first is None and now.done == now.total:
+            return  # there is nothing to do
         left = self.rate.remaining(now)
         if time.monotonic() < self.next and now.done < now.total:
             return

@@ -1,4 +1,6 @@
+import dataclasses
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy.spatial.distance import cdist
 
 from lit3d import ops
 from lit3d.errors import UserError
+from lit3d.ops import transport
 
 
 def sets(b, n, d=3, seed=0):
@@ -25,10 +28,11 @@ def test_emd_agrees_with_all_permutations(squared):
         assert float(got[i]) == pytest.approx(best, rel=1e-12)
 
 
+@pytest.mark.parametrize("n", [120, 300])
 @pytest.mark.parametrize("d", [2, 3])
-@pytest.mark.parametrize("kind", ["random", "duplicates", "one point", "far", "lattice"])
-def test_match_costs_what_scipy_finds_and_is_a_bijection(kind, d):
-    x, y = sets(2, 120, d)
+@pytest.mark.parametrize("kind", ["random", "duplicates", "one point", "far", "lattice", "blob", "line", "moved"])
+def test_match_costs_what_scipy_finds_and_is_a_bijection(kind, d, n):
+    x, y = sets(2, n, d)
     if kind == "duplicates":
         x, y = (x * 4).round() / 4, (y * 4).round() / 4
     elif kind == "one point":
@@ -38,14 +42,20 @@ def test_match_costs_what_scipy_finds_and_is_a_bijection(kind, d):
     elif kind == "lattice":
         x = (x * 10).round()
         y = x + 0.5
+    elif kind == "blob":
+        x = x * 0.02
+    elif kind == "line":
+        x, y = x[..., :1].expand_as(x) * 0.7, y[..., :1].expand_as(y) * 0.7
+    elif kind == "moved":
+        y = x + y * 1e-3
     found = ops.match(x, y)
     index, cost = found.index, found.cost
     for i in range(2):
         matrix = cdist(x[i], y[i])
         rows, columns = linear_sum_assignment(matrix)
         assert float(cost[i]) == pytest.approx(matrix[rows, columns].sum(), rel=1e-9)
-        assert sorted(index[i].tolist()) == list(range(120))
-        assert float(cost[i]) == pytest.approx(matrix[np.arange(120), index[i]].sum(), rel=1e-9)
+        assert sorted(index[i].tolist()) == list(range(n))
+        assert float(cost[i]) == pytest.approx(matrix[np.arange(n), index[i]].sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize("squared", [False, True])
@@ -73,3 +83,96 @@ def test_translation_moves_the_distance_by_its_length():
 def test_sets_of_different_size_are_refused():
     with pytest.raises(UserError, match="equal size, but they have 5 and 6 points"):
         ops.emd(torch.rand(1, 5, 3), torch.rand(1, 6, 3))
+
+
+def test_ordinary_sets_take_the_lists_and_small_or_squared_ones_the_dense_solver(monkeypatch):
+    calls = []
+    answer = (np.arange(400), 0.0, np.nan)
+    monkeypatch.setattr(transport, "_dense", lambda x, y, metric: calls.append(metric) or answer)
+    ops.match(*sets(2, 400))
+    assert calls == []
+    ops.match(*sets(1, 50))
+    ops.match(*sets(1, 400), squared=True)
+    assert calls == ["euclidean", "sqeuclidean"]
+
+
+def test_a_spent_budget_goes_to_the_dense_solver(monkeypatch):
+    x, y = sets(1, 400)
+    exact = ops.match(x, y)
+    monkeypatch.setattr(transport, "effort", lambda n: 0.0)
+    dense = ops.match(x, y)
+    assert float(dense.cost) == pytest.approx(float(exact.cost), rel=1e-12)
+    assert (dense.index == exact.index).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [1, 2, 60, 500])
+def test_certificate_closes_the_gap(n, dtype):
+    x, y = (p.to(dtype) for p in sets(3, n))
+    found = ops.match(x, y, certify=True)
+    assert found.dual.dtype == found.cost.dtype == found.gap.dtype == torch.float64
+    assert (found.gap.abs() <= 1e-9 * found.cost).all()
+    assert (found.gap == found.cost - found.dual).all()
+    torch.testing.assert_close(found.cost, ops.match(x, y).cost, rtol=1e-9, atol=0)
+
+
+def test_without_a_certificate_its_fields_are_nan_and_the_rest_cannot_be_changed():
+    found = ops.match(*sets(2, 300))
+    assert found.dual.isnan().all()
+    assert found.gap.isnan().all()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.cost = None
+
+
+def test_a_certificate_for_squared_distances_is_refused():
+    with pytest.raises(UserError, match="Euclidean matchings only"):
+        ops.match(*sets(1, 5), squared=True, certify=True)
+
+
+def test_squared_matching_is_what_scipy_finds():
+    x, y = sets(1, 300)
+    matrix = cdist(x[0], y[0], "sqeuclidean")
+    assert float(ops.match(x, y, squared=True).cost) == pytest.approx(matrix[linear_sum_assignment(matrix)].sum())
+
+
+def test_gradient_at_a_size_of_the_lists_points_along_the_matched_segments():
+    x, y = sets(2, 320)
+    x.requires_grad_(), y.requires_grad_()
+    ops.emd(x, y).sum().backward()
+    index = ops.match(x, y).index
+    target = torch.stack([y[b, index[b]] for b in range(2)])
+    expected = (x - target) / (x - target).norm(dim=-1, keepdim=True) / 320
+    torch.testing.assert_close(x.grad, expected.detach())
+    torch.testing.assert_close(torch.stack([y.grad[b, index[b]] for b in range(2)]), -expected.detach())
+
+
+def test_symmetric_and_indifferent_to_order_and_scale():
+    x, y = sets(1, 350)
+    value = float(ops.emd(x, y))
+    assert float(ops.emd(y, x)) == pytest.approx(value, rel=1e-12)
+    order = torch.randperm(350, generator=torch.Generator().manual_seed(0))
+    assert float(ops.emd(x[:, order], y)) == pytest.approx(value)
+    assert float(ops.emd(x * 1e-30, y * 1e-30)) == pytest.approx(value * 1e-30, rel=1e-12)
+    assert float(ops.emd(x * 1e30, y * 1e30)) == pytest.approx(value * 1e30, rel=1e-12)
+
+
+def test_same_result_again_and_from_several_threads():
+    work = [sets(2, 300 + k, seed=k) for k in range(4)]
+    alone = [ops.match(x, y).index for x, y in work]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(2):
+            for one, other in zip(alone, pool.map(lambda w: ops.match(*w).index, work), strict=True):
+                assert (one == other).all()
+
+
+def test_an_empty_batch_has_empty_results():
+    found = ops.match(torch.rand(0, 300, 3), torch.rand(0, 300, 3))
+    assert found.index.shape == (0, 300)
+    assert found.cost.shape == found.gap.shape == (0,)
+
+
+def test_a_coordinate_that_is_not_finite_is_named():
+    x, y = sets(3, 300)
+    x[1, 5, 0] = float("nan")
+    with pytest.raises(UserError, match="first point set has NaN or infinite coordinates in sample 1"):
+        ops.match(x, y)
