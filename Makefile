@@ -40,6 +40,7 @@ else
 	$(VENV)/bin/python -c "import torch, sys; sys.exit(not torch.version.cuda and 'expected a CUDA build of torch')"
 endif
 	$(PIP) install -c constraints.txt -e ".[dev]"
+	$(VENV)/bin/python -m lit3d.warm_up
 	touch $(STAMP)
 
 clean:

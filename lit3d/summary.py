@@ -30,7 +30,7 @@ def print_summary(summary: dict[str, Any], folder: Path, best: str | None) -> No
 def _split_table(summary: dict[str, Any], split: str) -> Table:
     columns = [c for c in COLUMNS if c in summary[split]]
     n, m = summary["counts"]["n"], summary["counts"]["m"]
-    title = f"{split}: {n} predicted against {m} true points, mean over images, unit = longest side"
+    title = f"{split}: {n} points against {m:,}, mean over images, unit = longest side"
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
     table.add_column("", no_wrap=True)
     for column in columns:
