@@ -45,6 +45,7 @@ def bare_loop(config: dict[str, Any], data: Any, steps: int) -> dict[str, list[f
     optimizer = module.optimizer(module.parameters())
     scheduler = module.scheduler(optimizer, total_steps=steps + WARM_UP)
     clip = config["trainer"]["gradient_clip_val"]
+    mixed = str(config["trainer"]["precision"]).startswith("bf16")
     times: dict[str, list[float]] = defaultdict(list)
     batches = endless(data)
     for _ in range(steps + WARM_UP):
@@ -56,7 +57,8 @@ def bare_loop(config: dict[str, Any], data: Any, steps: int) -> dict[str, list[f
 
         batch = next(batches)
         mark("data")
-        prediction = module(batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            prediction = module(batch)
         mark("forward")
         outputs = {n: getattr(prediction, n).detach().requires_grad_() for n in prediction.tensors}
         loss, _parts = module.objective(type(prediction)(**outputs), batch)
@@ -89,7 +91,7 @@ def lightning_loop(config: dict[str, Any], data: Any, steps: int) -> list[float]
     times = StepTimes()
     callbacks = [instantiate(node) for name, node in config["callbacks"].items() if name not in ("results", "media")]
     loggers = [instantiate(node) for node in config["logger"].values()]
-    node = config["trainer"] | {"max_steps": steps + WARM_UP, "limit_val_batches": 0, "val_check_interval": 1.0}
+    node = config["trainer"] | {"max_steps": steps + WARM_UP, "limit_val_batches": 0, "val_check_interval": 10**9}
     trainer = instantiate(node, callbacks=[*callbacks, times], logger=loggers)
     trainer.fit(module, datamodule=data)
     return np.diff(times.ends)[WARM_UP - 1 :].tolist()
