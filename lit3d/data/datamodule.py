@@ -21,6 +21,7 @@ from lit3d.synthesis.cameras import look_at_origin
 from lit3d.synthesis.progress import console
 
 TEST_SPLITS = ("test", "test_authors")
+HOLD_MB = 500  # memory for decoded pictures, shared out among loader processes
 PREVIEWS = 6  # fixed test views that pictures show
 
 
@@ -118,7 +119,7 @@ class ShapeDataModule(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Open the dataset."""
         if self.reader is None:
-            self.reader = DatasetReader(self.root)
+            self.reader = DatasetReader(self.root, HOLD_MB / max(1, self.workers))
             if self.test_points > self.reader.point_count:
                 raise UserError(
                     f"data.test_points is {self.test_points}, but {self.root} stores {self.reader.point_count} a shape"

@@ -52,8 +52,12 @@ class DatasetReader:
         objects: the objects, sorted by id.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, hold_mb: float = 0) -> None:
         """Read the tables, not the data.
+
+        Args:
+            root: the dataset's folder.
+            hold_mb: memory for decoded pictures, the most recently read ones: decoding is half the time of a sample.
 
         Raises:
             UserError: no folder, no complete dataset in it, another version, or damaged tables.
@@ -66,13 +70,16 @@ class DatasetReader:
         self._files: ShardFiles | FolderFiles = (
             ShardFiles(self.root / layout.SHARDS, names, [entry.shard for entry in self.objects])
             if self.info["layout"] == "shards" else FolderFiles(self.root / layout.FOLDERS, names))
+        self.hold_mb = hold_mb
+        held = int(hold_mb * 1e6 / (4 * self.info["image_size"] ** 2))
+        self._image = functools.lru_cache(held)(self._decode_image) if held else self._decode_image
         self._cameras_of = functools.lru_cache(maxsize=16_384)(self._read_cameras)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"root": self.root}
+        return {"root": self.root, "hold_mb": self.hold_mb}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["root"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -93,13 +100,18 @@ class DatasetReader:
                 for view in range(entry.views)]
 
     def image(self, name: int | str, view: int) -> np.ndarray:
-        """(h, w, 4) uint8, RGBA with straight alpha."""
+        """(h, w, 4) uint8, RGBA with straight alpha; read-only, as it may be held for the next time."""
+        return self._image(name, view)
+
+    def _decode_image(self, name: int | str, view: int) -> np.ndarray:
         row, file = self._view(name, view, "png")
         content = self._read(row, file)
         try:
-            return _picture(content)
+            picture = _picture(content)
         except DamagedError as error:
             raise self._damaged(row, file, error) from error
+        picture.flags.writeable = False
+        return picture
 
     def geometry(self, name: int | str, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Depth (h, w) float32 (camera z, 0 outside), normal (h, w, 3) float32 in camera axes, mask (h, w) bool."""
