@@ -100,18 +100,16 @@ class DatasetReader:
                 for view in range(entry.views)]
 
     def image(self, name: int | str, view: int) -> np.ndarray:
-        """(h, w, 4) uint8, RGBA with straight alpha; read-only, as it may be held for the next time."""
-        return self._image(name, view)
+        """(h, w, 4) uint8, RGBA with straight alpha."""
+        return self._image(name, view).copy()
 
     def _decode_image(self, name: int | str, view: int) -> np.ndarray:
         row, file = self._view(name, view, "png")
         content = self._read(row, file)
         try:
-            picture = _picture(content)
+            return _picture(content)
         except DamagedError as error:
             raise self._damaged(row, file, error) from error
-        picture.flags.writeable = False
-        return picture
 
     def geometry(self, name: int | str, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Depth (h, w) float32 (camera z, 0 outside), normal (h, w, 3) float32 in camera axes, mask (h, w) bool."""
