@@ -42,7 +42,8 @@ def over_samples(function: Callable[[Item], Result], samples: Iterable[Item]) ->
     others = [_executor.submit(take) for _ in range(helpers)]
     take()
     for other in others:
-        other.result()
+        if not other.cancel():  # one that never started has nothing left to do; waiting for it could wait for ever,
+            other.result()  # when this call itself runs on the pool
     return results
 
 
