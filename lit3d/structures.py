@@ -35,6 +35,10 @@ class Structure:
         """The same prediction on another device or in another precision."""
         return self._map(lambda t: t.to(*args, **kwargs))
 
+    def float(self: S) -> S:
+        """The same prediction in float32, as losses and scores want it; a network may compute in bfloat16."""
+        return self._map(lambda t: t.float() if t.is_floating_point() else t)
+
     def detach(self: S) -> S:
         """The same prediction without its graph."""
         return self._map(lambda t: t.detach())

@@ -20,11 +20,11 @@ def copy(tmp_path_factory):
     root = tmp_path_factory.mktemp("copy")
     for name in ("lit3d", "conf", "tests", "experiments"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "lit3d/ops/kernels/__pycache__", root / "lit3d/ops/kernels/__pycache__")
     shutil.copy(ROOT / "pyproject.toml", root)
     blocks = BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
     for name, text in blocks:
         assert not (root / name).exists()
+        (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text)
     return root, [name for name, _ in blocks]
 

@@ -8,6 +8,7 @@ from lit3d.structures import PointSet
 def test_smoke():
     cloud = PointSet(torch.rand(2, 10, 3, requires_grad=True))
     assert cloud.detach().points.requires_grad is False
+    assert cloud.to(torch.bfloat16).float().points.dtype == torch.float32
     assert cloud.to(torch.float64).points.dtype == torch.float64
     assert cloud.select(1).points.shape == (1, 10, 3)
     assert cloud.to_trimesh(1).vertices.shape == (10, 3)

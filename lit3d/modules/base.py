@@ -41,8 +41,8 @@ class ReconstructionModule(pl.LightningModule):
         self.config: dict[str, Any] = {}
 
     def forward(self, batch: Mapping[str, Any]) -> Structure:
-        """What the network predicts for a batch."""
-        return self.network(batch)
+        """What the network predicts for a batch, in float32 whatever it computes in."""
+        return self.network(batch).float()
 
     def objective(self, prediction: Structure, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum of the terms' batch means, and each unweighted mean."""
