@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from lit3d import ops
-from lit3d.ops import transport
+from lit3d.ops.kernels.assignment import assign
 
 
 def sphere(r: np.random.Generator, n: int) -> np.ndarray:
@@ -70,7 +70,7 @@ def compare(kind: str, n: int, batch: int, clock: Callable[[], float]) -> str:
     matrices = [cdist(p, q) for p, q in pairs]
     for cost, matrix in zip(found.cost.tolist(), matrices, strict=True):
         np.testing.assert_allclose(cost, matrix[linear_sum_assignment(matrix)].sum(), rtol=1e-9)
-    lists = sum(n >= 2 and not transport.dense_is_faster(p, q) for p, q in pairs)
+    lists = sum(not assign(p, q).way.dense for p, q in pairs)
     ours = least(lambda: ops.match(x, y), clock, 3)
     scipy = least(lambda: [linear_sum_assignment(cdist(p, q)) for p, q in pairs], clock, 2)
     lapx = least(lambda: [lap.lapjvr(cdist(p, q)) for p, q in pairs], clock, 2)

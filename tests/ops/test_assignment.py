@@ -10,7 +10,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from lit3d.ops.kernels import assignment as a
+from lit3d.ops.kernels import assignment_kinds as kinds_of
 from lit3d.ops.kernels import assignment_lists as lists
+from lit3d.ops.kernels.assignment_kinds import Way
 from lit3d.ops.kernels.assignment_search import dual_value
 
 
@@ -84,13 +86,17 @@ def sets(kind, n, seed):
     return np.ascontiguousarray(x), np.ascontiguousarray(y)
 
 
+def proved(x, y):
+    return a.assign(x, y, lists_only=True)
+
+
 def prove(x, y, found, against_scipy=True):
     """A bijection; over all n^2 pairs in float64 its cost equals the dual value of its prices; scipy finds the same."""
     n = len(x)
     assert (np.sort(found.index) == np.arange(n)).all()
     matrix = cdist(x, y)
     if matrix.max() < 1e-150:  # below, squares underflow for scipy and for a plain sum alike
-        x, y, found = x * 2.0**600, y * 2.0**600, a.Assigned(found.index, found.potential * 2.0**600)
+        x, y, found = x * 2.0**600, y * 2.0**600, a.Assigned(found.index, found.potential * 2.0**600, found.way)
         matrix = cdist(x, y)
     cost = matrix[np.arange(n), found.index].sum()
     f, g = found.potential
@@ -107,14 +113,14 @@ def prove(x, y, found, against_scipy=True):
 def test_exact_on_every_kind_at_many_sizes(kind):
     for seed, n in enumerate([1, 2, 3, 5, 6, 7, 15, 16, 17, 31, 33, 47, 64, 65, 90, 128, 150, 200]):
         x, y = sets(kind, n, seed)
-        prove(x, y, a.assign(x, y))
+        prove(x, y, proved(x, y))
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.sampled_from(sorted(KINDS)), st.integers(1, 300), st.integers(0, 10**6))
 def test_exact_on_random_instances(kind, n, seed):
     x, y = sets(kind, n, seed)
-    prove(x, y, a.assign(x, y))
+    prove(x, y, proved(x, y))
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -123,13 +129,13 @@ def test_exact_on_small_whole_numbers_with_all_their_ties(data):
     n, top = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 6))
     numbers = st.lists(st.integers(0, top), min_size=3 * n, max_size=3 * n)
     x, y = (np.array(data.draw(numbers), float).reshape(n, 3) for _ in range(2))
-    prove(x, y, a.assign(x, y))
+    prove(x, y, proved(x, y))
 
 
 @pytest.mark.parametrize("kind", ["trained", "untrained", "clusters", "duplicates", "thin"])
 def test_exact_with_coarse_levels(kind):
     x, y = sets(kind, 700, 1)
-    prove(x, y, a.assign(x, y))
+    prove(x, y, proved(x, y))
 
 
 @pytest.mark.slow
@@ -138,7 +144,7 @@ def test_exact_with_coarse_levels(kind):
 def test_exact_on_large_sets(kind, n):
     x, y = sets(kind, n, 0)
     scipy_is_slow = n > 1024 or kind in ("one point", "onto one point")  # seconds, for it cannot break the ties
-    prove(x, y, a.assign(x, y), against_scipy=not scipy_is_slow)
+    prove(x, y, proved(x, y), against_scipy=not scipy_is_slow)
 
 
 def test_dual_value_of_wrong_prices_is_a_lower_bound():
@@ -188,27 +194,28 @@ def test_kd_order_is_a_permutation_in_tight_boxes():
 def test_distinct_numbers_equal_points_alike():
     points = few(np.random.default_rng(0), 200, 20)
     space = a.make_space(200)
-    found = lists.distinct(points, points.view(np.int64), space.kinds[0], space.table, space.queue)
+    found = kinds_of.distinct(points, points.view(np.int64), space.kinds[0], space.table, space.queue)
     assert found == len(np.unique(points, axis=0))
     same = (points[:, None] == points).all(-1)
     assert (same == (space.kinds[0, :200, None] == space.kinds[0, :200])).all()
 
 
-def test_no_budget_gives_up_and_leaves_the_memory_fit_for_the_next():
+def test_a_spent_budget_goes_to_the_dense_solver_and_leaves_the_memory_fit_for_the_next():
     x, y = sets("clusters", 300, 0)
-    for effort in (0.0, 1.5, 3.0, 6.0, 9.0):
-        found = a.assign(x, y, effort)
-        assert effort > 2 or found is None
-        prove(x, y, a.assign(x, y))
+    for budget in (0.0, 1.5, 3.0, 6.0, 9.0, 1000.0):
+        found = a.assign(x, y, budget=budget)
+        assert found.way is (Way.LEVELS if budget == 1000 else Way.LAPJVR) or budget > 2
+        prove(x, y, proved(x, y))
+        assert found.index.tolist() == a.dense(x, y).tolist()
 
 
 def test_the_memory_serves_sets_of_any_order_of_sizes():
     for n in (300, 20, 150, 1, 299):
         x, y = sets("trained", n, 0)
         fresh = a._own.__dict__.pop("capacity", None)
-        first = a.assign(x, y)
+        first = proved(x, y)
         a.space_for(400)
-        again = a.assign(x, y)
+        again = proved(x, y)
         assert fresh is None or fresh > 0
         assert (first.index == again.index).all()
         assert (first.potential == again.potential).all()
@@ -223,12 +230,12 @@ def test_memory_stays_under_three_kilobytes_a_point():
 
 def test_two_threads_find_what_one_finds():
     work = [sets(kind, n, 7) for n in (100, 260) for kind in KINDS]
-    alone = [a.assign(x, y) for x, y in work]
+    alone = [proved(x, y) for x, y in work]
     together = [[None] * len(work) for _ in range(2)]
 
     def run(slot):
         for k in range(len(work))[:: 1 if slot else -1]:
-            together[slot][k] = a.assign(*work[k])
+            together[slot][k] = proved(*work[k])
 
     threads = [threading.Thread(target=run, args=(slot,)) for slot in range(2)]
     [t.start() for t in threads]
@@ -240,20 +247,78 @@ def test_two_threads_find_what_one_finds():
 
 
 def test_moved_copies_and_lattices_are_told_from_independent_sets():
-    def share(kind, n):
-        return np.mean([a.mutual(*sets(kind, n, seed), 64) for seed in range(10)])
+    def test(kind, n):
+        found = [kinds_of.mutual(x, y, kinds_of.unit_scale(x, y), 64) for x, y in (sets(kind, n, s) for s in range(10))]
+        return np.mean(found, axis=0)
 
     for n in (300, 600):
-        assert min(share("slightly moved", n), share("lattice", n)) > 0.75
-        assert max(share("uniform", n), share("trained", n), share("untrained", n)) < 0.55
+        assert min(test("slightly moved", n)[0], test("lattice", n)[0]) > 0.75
+        assert max(test("uniform", n)[0], test("trained", n)[0], test("untrained", n)[0]) < 0.55
+        assert test("uniform", n)[1] == test("slightly moved", n)[1] == 1.0
+        assert 1.5 < test("lattice", n)[1] <= kinds_of.TIES < test("few", n)[1]
 
 
-def test_which_solver_is_expected_to_be_faster():
-    assert a.dense_is_faster(*sets("trained", 200, 0))
-    assert not a.dense_is_faster(*sets("trained", 400, 0))
-    assert not a.dense_is_faster(*sets("trained", 1024, 0))
-    assert a.dense_is_faster(*sets("slightly moved", 400, 0))
-    assert a.dense_is_faster(*sets("nearly a line", 400, 0))
-    assert a.dense_is_faster(*sets("duplicates", 400, 0))
-    for shortcut in ("one point", "onto one point", "all one point", "line"):
-        assert not a.dense_is_faster(*sets(shortcut, 400, 0)), shortcut
+WAYS = {
+    ("trained", 50): Way.LAPJVR,
+    ("trained", 200): Way.LAPJVR,
+    ("untrained", 200): Way.SCIPY,
+    ("outliers", 200): Way.LAPJVR,
+    ("trained", 300): Way.LEVELS,
+    ("untrained", 300): Way.LEVELS,
+    ("clusters", 300): Way.LEVELS,
+    ("slightly moved", 300): Way.LAPJVR,
+    ("slightly moved", 400): Way.NEAR,
+    ("lattice", 400): Way.LAPJVR,
+    ("lattice", 800): Way.NEAR,
+    ("nearly a line", 400): Way.LAPJVR,
+    ("duplicates", 400): Way.LAPJVR,
+    ("duplicates", 800): Way.LEVELS,
+    ("few", 600): Way.LAPJVR,
+    ("one point", 400): Way.TRIVIAL,
+    ("onto one point", 400): Way.TRIVIAL,
+    ("all one point", 400): Way.TRIVIAL,
+    ("line", 400): Way.SORT,
+}
+
+
+@pytest.mark.parametrize(("kind", "n"), WAYS)
+def test_which_way_is_expected_to_be_the_fastest(kind, n):
+    x, y = sets(kind, n, 0)
+    found = a.assign(x, y)
+    assert found.way is WAYS[kind, n]
+    matrix = cdist(x, y)
+    assert matrix[np.arange(n), found.index].sum() == pytest.approx(matrix[np.arange(n), a.dense(x, y)].sum(), rel=1e-9)
+    assert (found.potential is None) == found.way.dense
+
+
+def test_no_matrix_is_made_for_more_points_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr(a, "DENSE_ROOM", 300)
+    monkeypatch.setattr(a, "dense", None)
+    for kind in ("thin", "lattice", "duplicates", "clusters"):
+        x, y = sets(kind, 310, 0)
+        prove(x, y, a.assign(x, y, budget=0.0))
+
+
+@pytest.mark.parametrize("kind", ["trained", "untrained", "clusters", "slightly moved"])
+def test_a_warm_start_is_exact_and_taken_only_while_the_old_partners_are_good(kind):
+    x, y = sets(kind, 400, 0)
+    first = proved(x, y)
+    ways = []
+    for noise in (0.0, 1e-5, 0.3):
+        moved_x = x + np.random.default_rng(1).normal(0, 1, x.shape) * noise
+        again = a.assign(moved_x, y, earlier=first)
+        ways.append(again.way)
+        prove(moved_x, y, again)
+    assert ways[:2] == [Way.WARM, Way.WARM]
+    assert ways[2] is not Way.WARM
+
+
+def test_rank_counts_the_objects_that_beat_the_old_partner():
+    x, y = sets("uniform", 60, 0)
+    r = np.random.default_rng(0)
+    index, price = r.permutation(60), r.uniform(size=60)
+    value = cdist(x, y) + price
+    own = value[np.arange(60), index]
+    rank = kinds_of.rank_of_partners(x, y, index, price, 60)
+    assert rank == pytest.approx((value < own[:, None]).sum(1).mean(), abs=0.05)
+    assert kinds_of.rank_of_partners(x, y, *(lambda f: (f.index, f.potential[1]))(proved(x, y)), 60) < 1

@@ -85,24 +85,36 @@ def test_sets_of_different_size_are_refused():
         ops.emd(torch.rand(1, 5, 3), torch.rand(1, 6, 3))
 
 
-def test_ordinary_sets_take_the_lists_and_small_or_squared_ones_the_dense_solver(monkeypatch):
-    calls = []
-    answer = (np.arange(400), 0.0, np.nan)
-    monkeypatch.setattr(transport, "_dense", lambda x, y, metric: calls.append(metric) or answer)
+def test_squared_distances_take_the_dense_solver(monkeypatch):
+    asked = []
+    monkeypatch.setattr(transport, "dense", lambda x, y, metric: asked.append(metric) or np.arange(400))
     ops.match(*sets(2, 400))
-    assert calls == []
-    ops.match(*sets(1, 50))
+    assert asked == []
     ops.match(*sets(1, 400), squared=True)
-    assert calls == ["euclidean", "sqeuclidean"]
+    assert asked == ["sqeuclidean"]
 
 
-def test_a_spent_budget_goes_to_the_dense_solver(monkeypatch):
-    x, y = sets(1, 400)
-    exact = ops.match(x, y)
-    monkeypatch.setattr(transport, "effort", lambda n: 0.0)
-    dense = ops.match(x, y)
-    assert float(dense.cost) == pytest.approx(float(exact.cost), rel=1e-12)
-    assert (dense.index == exact.index).all()
+def test_a_warm_start_finds_what_a_cold_one_finds():
+    x, y = sets(3, 400)
+    first = ops.match(x, y)
+    assert (first.potential[:, 0, :, None] - first.potential[:, 1, None] <= torch.cdist(x, y) + 1e-12).all()
+    for noise in (0.0, 1e-3, 0.1):
+        z = x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
+        warm, cold = ops.match(z, y, state=first), ops.match(z, y)
+        torch.testing.assert_close(warm.cost, cold.cost, rtol=1e-12, atol=0)
+        assert (warm.index == cold.index).all()
+    small = ops.match(*sets(2, 50))
+    assert small.potential.isnan().all()
+    assert (ops.match(*sets(2, 50), state=small).index == small.index).all()
+
+
+def test_a_state_of_other_sets_is_refused():
+    with pytest.raises(
+        UserError, match=r"earlier matching is of \(2, 50\) \(batch, points\), but the sets are of \(2, 60\)"
+    ):
+        ops.match(*sets(2, 60), state=ops.match(*sets(2, 50)))
+    with pytest.raises(UserError, match="Euclidean matchings only"):
+        ops.match(*sets(2, 50), squared=True, state=ops.match(*sets(2, 50)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -5,13 +5,28 @@ coarse prices passing down by the c-transform; shortest augmenting paths then ma
 candidate lists (`assignment_lists`), whose invariant is what makes the result exact.
 """
 
-import math
 import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import lap
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
+from lit3d.ops.kernels.assignment_kinds import (
+    DENSE_ROOM,
+    LISTS_FROM,
+    SAMPLES,
+    Way,
+    choose,
+    distinct,
+    line_potential,
+    one_point,
+    rank_of_partners,
+    unit_scale,
+    variance,
+)
 from lit3d.ops.kernels.assignment_lists import (
     BOX,
     FAR,
@@ -20,7 +35,6 @@ from lit3d.ops.kernels.assignment_lists import (
     Lists,
     Objects,
     Scratch,
-    distinct,
     enclose,
     first_lists,
     kd_order,
@@ -30,10 +44,7 @@ from lit3d.ops.kernels.jit import kernel
 
 STEP = 4  # each level holds every 4th point of the next
 SMALLEST = 64  # points on the coarsest level
-THIN = 1e-2  # sets that are this close to a line (in units of their extent) start from the line's solution
-ON_LINE = 1e-14  # sets this close to a line are on it
-ALWAYS_DENSE, MOSTLY_LISTS, NEVER_DENSE = 288, 512, 1024  # points: see `dense_is_faster`
-FIRST_GUIDED = 0.2  # first epsilon from prices that are nearly right, in mean gaps
+RANK = 2.0  # of the earlier partners, up to which earlier prices gain (measured: never under 0.85 times the speed)
 
 
 class Space(NamedTuple):
@@ -77,37 +88,6 @@ def make_space(n: int) -> Space:
 
 
 @kernel(**OPTIONS)
-def variance(points):
-    """Mean squared distance of points (n, 3) from their mean."""
-    n, total = points.shape[0], 0.0
-    for d in range(3):
-        mean = 0.0
-        for i in range(n):
-            mean += points[i, d]
-        mean /= n
-        for i in range(n):
-            total += (points[i, d] - mean) ** 2
-    return total / n
-
-
-@kernel(**OPTIONS)
-def unit_scale(x, y):
-    """The power of two that brings the greatest extent of both sets into [0.5, 1); 0 if all points are the same.
-
-    Scaling by it is exact, and every tolerance of the algorithm can be absolute.
-    """
-    extent = 0.0
-    for d in range(3):
-        low = high = x[0, d]
-        for i in range(x.shape[0]):
-            low, high = min(low, min(x[i, d], y[i, d])), max(high, max(x[i, d], y[i, d]))
-        extent = max(extent, high - low)
-    if extent == 0.0:
-        return 0.0
-    return math.ldexp(1.0, -max(math.frexp(extent)[1], -1000))
-
-
-@kernel(**OPTIONS)
 def place(a, b, scale, stride, space):
     """Copies every stride-th row of a and object of b (n, 3), in k-d order, into the space; returns how many."""
     rows, at, order = space.rows, space.objects.at, space.order
@@ -131,6 +111,17 @@ def keep_coarse(m, space):
         for t in range(lists.length[i]):
             least = min(least, lists.cost[i, t] + price[lists.object[i, t]])
         coarse[3, i] = least
+
+
+@kernel(**OPTIONS)
+def keep_centre(m, space):
+    """The coarsest level of all: the mean of m rows as the only one, so that objects far away begin at equal values."""
+    for d in range(3):
+        mean = 0.0
+        for i in range(m):
+            mean += space.rows[i, d]
+        space.coarse[d, 0] = mean / m
+    space.coarse[3, 0] = 0.0
 
 
 @kernel(**OPTIONS)
@@ -171,7 +162,7 @@ def run_auction(m, epsilon, last, budget, space):
         space.choice[i] = -1
     for j in range((m + BOX - 1) // BOX * BOX):
         space.partner[j] = -1
-    if epsilon == 0.0 or gap < 1e-9:
+    if epsilon == 0.0 or gap < 1e-14:
         return work, True
     more, ended = auction(
         m, epsilon * gap, last * gap, space.rows, space.objects, space.lists, space.scratch,
@@ -189,10 +180,9 @@ def prices_by_levels(a, b, scale, levels, budget, space):
     m, spent, stride = 0, 0, STEP**levels
     while True:
         before, m = m, place(a, b, scale, stride, space)
-        if before > 0:
-            coarse_prices(before, m, space)
-        else:
-            space.objects.price[:m] = 0.0
+        if before == 0:
+            keep_centre(m, space)
+        coarse_prices(max(before, 1), m, space)
         work, ended = run_auction(m, 3.0 if before > 0 else 6.0, 0.3 if stride > 1 else 0.02, budget - spent, space)
         spent += work
         if not ended or stride == 1:
@@ -246,136 +236,92 @@ def solve(x, y, x_bits, y_bits, scale, guess, guided, budget, space, index, pote
     return True
 
 
-@kernel(**OPTIONS)
-def nearest_point(point, others):
-    """Index of the row of others (n, 3) that is nearest to the point (3,), and the squared distance."""
-    best, which = np.inf, 0
-    for j in range(others.shape[0]):
-        e0, e1, e2 = others[j, 0] - point[0], others[j, 1] - point[1], others[j, 2] - point[2]
-        square = e0 * e0 + e1 * e1 + e2 * e2
-        if square < best:
-            best, which = square, j
-    return which, best
-
-
-@kernel(**OPTIONS)
-def mutual(x, y, samples):
-    """Of some points x: the share that are a nearest point of their own nearest point in y.
-
-    About one half for independent sets; above 0.63 when y is x, slightly moved, or on one lattice.
-    """
-    n, found = x.shape[0], 0
-    for s in range(samples):
-        i = s * n // samples
-        j, there = nearest_point(x[i], y)
-        found += nearest_point(y[j], x)[1] >= there * (1.0 - 1e-9)
-    return found / samples
-
-
-@kernel(**OPTIONS)
-def along_line(x, y, scale, keys):
-    """Coordinates keys (2, n) of x and y along the line from x_0 to the farthest point, times scale.
-
-    Returns how far off that line a point is at most, times scale.
-    """
-    n, farthest, off = x.shape[0], 0.0, 0.0
-    direction = np.zeros(3)
-    for s in range(2):
-        points = y if s == 1 else x
-        for i in range(n):
-            square = 0.0
-            for d in range(3):
-                square += ((points[i, d] - x[0, d]) * scale) ** 2
-            if square > farthest:
-                farthest = square
-                for d in range(3):
-                    direction[d] = (points[i, d] - x[0, d]) * scale
-    direction /= math.sqrt(farthest)
-    for s in range(2):
-        points = y if s == 1 else x
-        for i in range(n):
-            key, square = 0.0, 0.0
-            for d in range(3):
-                key += (points[i, d] - x[0, d]) * scale * direction[d]
-            for d in range(3):
-                square += ((points[i, d] - x[0, d]) * scale - key * direction[d]) ** 2
-            keys[s, i] = key
-            off = max(off, square)
-    return math.sqrt(off)
-
-
-def line_potential(keys: np.ndarray) -> np.ndarray:
-    """Optimal potential (2, n) on a line: slope 1 where more of y than of x lies to the left, -1 where less."""
-    n = keys.shape[1]
-    order = np.argsort(keys.ravel(), kind="stable")
-    ahead = np.cumsum(np.where(order < n, -1, 1))
-    steps = np.diff(keys.ravel()[order]) * np.sign(ahead[:-1])
-    potential = np.empty(2 * n)
-    potential[order] = np.concatenate([[0.0], np.cumsum(steps)])
-    return potential.reshape(2, n)
-
-
 @dataclass(frozen=True)
 class Assigned:
     """A bijection x_i -> y_index[i] and its proof: f(x_i) - f(y_j) <= |x_i - y_j|, equal for matched pairs."""
 
     index: np.ndarray  # (n,) int64
-    potential: np.ndarray  # (2, n): f at x, f at y
+    potential: np.ndarray | None  # (2, n): f at x, f at y; None from a dense solver
+    way: Way
 
 
-def _length(vectors: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(vectors, axis=1)
+def effort(n: int) -> float:
+    """Work in list builds a point (about a microsecond each) after which a set of n points goes to the dense solver.
+
+    Ordinary sets need 5 to 10 (measured, 256 to 4096 points), hostile ones up to what stands here.
+    """
+    return min(0.06 * n + 30.0, 150.0)
 
 
-def assign(x: np.ndarray, y: np.ndarray, effort: float = math.inf) -> Assigned | None:
+def assign(
+    x: np.ndarray, y: np.ndarray, earlier: Assigned | None = None, lists_only: bool = False, budget: float | None = None
+) -> Assigned:
     """The bijection of least total Euclidean distance between x and y, both (n, 3) float64 and contiguous.
 
-    Thread-safe; deterministic. effort: work allowed in list builds (about a microsecond each) a point; None when that
-    is not enough.
+    Thread-safe; deterministic.
+
+    Args:
+        x: one set.
+        y: the other.
+        earlier: an answer for nearly the same sets in the same order: a warm start, taken where it promises to pay.
+        lists_only: never a dense solver, so that there is a potential.
+        budget: work allowed before a dense solver takes over; None: `effort`.
     """
-    n, scale = len(x), unit_scale(x, y)
-    if scale == 0.0:
-        return Assigned(np.arange(n), np.zeros((2, n)))
-    if (x == x[0]).all():  # every bijection is optimal
-        return Assigned(np.arange(n), np.stack([np.zeros(n), -_length((y - x[0]) * scale) / scale]))
-    if (y == y[0]).all():
-        return Assigned(np.arange(n), np.stack([_length((x - y[0]) * scale) / scale, np.zeros(n)]))
-    keys, guess, guided = np.empty((2, n)), np.zeros((2, n)), 0.0
-    off = along_line(x, y, scale, keys)
-    if off < THIN:
-        a, b = np.argsort(keys[0], kind="stable"), np.argsort(keys[1], kind="stable")
-        guess, guided = line_potential(keys) / scale, FIRST_GUIDED
-        index = np.empty(n, np.int64)
-        index[a] = b
-        if 4 * n * off <= 1e-11 * np.abs(keys[0, a] - keys[1, b]).sum():
-            return Assigned(index, guess)
+    n, scale, keys = len(x), unit_scale(x, y), np.empty((2, len(x)))
+    room = 0 if lists_only else DENSE_ROOM
+    way, guess, guided = Way.WARM, None, 0.0
+    if earlier is not None and earlier.potential is not None and scale > 0.0 and n >= LISTS_FROM:
+        rank = rank_of_partners(x, y, earlier.index, earlier.potential[1], SAMPLES)
+        if rank <= RANK:
+            guess, guided = earlier.potential, 0.2
+    if guess is None:
+        way = choose(x, y, scale, keys, lambda: fewer_distinct(x, y), room)
+    if way is Way.TRIVIAL:
+        return _trivial(x, y, scale)
+    if way is Way.SORT:
+        return _sorted(keys, scale)
+    if way.dense:
+        return Assigned(dense(x, y, way=way), None, way)
+    if way is Way.LINE:
+        guess, guided = line_potential(keys) / scale, 0.2
+    elif way is Way.NEAR:
+        guess, guided = np.zeros((2, n)), 0.1
+    elif way is Way.LEVELS:
+        guess, guided = np.zeros((2, n)), 0.0
     index, potential = np.empty(n, np.int64), np.empty((2, n))
-    budget = int(min(effort * n * (0.25 if guided > 0.0 else 1.0), 2**62))  # on a line dense solvers have it easy too
-    done = solve(x, y, x.view(np.int64), y.view(np.int64), scale, guess, guided, budget, space_for(n), index, potential)
-    return Assigned(index, potential) if done else None
+    work = 2**62 if n > room else int(min((effort(n) if budget is None else budget) * n, 2**62))
+    bits = x.view(np.int64), y.view(np.int64)
+    if solve(x, y, *bits, scale, guess, guided, work, space_for(n), index, potential):
+        return Assigned(index, potential, way)
+    return Assigned(dense(x, y), None, Way.LAPJVR)
 
 
-def dense_is_faster(x: np.ndarray, y: np.ndarray) -> bool:
-    """Whether a solver on the whole matrix is expected to be faster than `assign` (x, y as there); costs 1 or 2 %.
+def _trivial(x: np.ndarray, y: np.ndarray, scale: float) -> Assigned:
+    """One side is a single point, so that every bijection is optimal. Lengths are scaled: squares may underflow."""
+    single = x[0] if one_point(x) else y[0]
+    f, g = (np.linalg.norm((p - single) * scale, axis=1) / (scale or 1.0) for p in (x, y))
+    return Assigned(np.arange(len(x)), np.stack([f, -g]), Way.TRIVIAL)
 
-    Measured: on ordinary sets below 288 points; below 512 when many points coincide; below 1024 when one set is the
-    other slightly moved or on the same lattice, and when both are thin.
-    """
-    n = len(x)
-    if n < ALWAYS_DENSE or n >= NEVER_DENSE:
-        return n < ALWAYS_DENSE
-    space, scale = space_for(n), unit_scale(x, y)
-    if scale == 0.0 or (x == x[0]).all() or (y == y[0]).all():
-        return False
-    if mutual(x, y, 64) > 0.63:
-        return True
-    off = along_line(x, y, scale, np.empty((2, n)))
-    if off < THIN:
-        return off > ON_LINE
-    if n >= MOSTLY_LISTS:
-        return False
-    kinds = [distinct(p, p.view(np.int64), space.kinds[0], space.table, space.queue) for p in (x, y)]
-    return off < 4 * THIN or min(kinds) < n // 2
+
+def _sorted(keys: np.ndarray, scale: float) -> Assigned:
+    """On one line: the k-th point of one side goes to the k-th of the other."""
+    a, b = np.argsort(keys[0], kind="stable"), np.argsort(keys[1], kind="stable")
+    index = np.empty(len(a), np.int64)
+    index[a] = b
+    return Assigned(index, line_potential(keys) / scale, Way.SORT)
+
+
+def dense(x: np.ndarray, y: np.ndarray, metric: str = "euclidean", way: Way = Way.LAPJVR) -> np.ndarray:
+    """The bijection (n,) of least total cost from the whole matrix of scipy's metric, 8 n^2 bytes."""
+    cost = cdist(x, y, metric)
+    index = linear_sum_assignment(cost)[1] if way is Way.SCIPY else lap.lapjvr(cost)[2]
+    return np.asarray(index, np.int64)
+
+
+def fewer_distinct(x: np.ndarray, y: np.ndarray) -> int:
+    """Number of distinct points of the side that has fewer of them."""
+    space = space_for(len(x))
+    return min(distinct(p, p.view(np.int64), space.kinds[0], space.table, space.queue) for p in (x, y))
 
 
 _own = threading.local()

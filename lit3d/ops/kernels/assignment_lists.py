@@ -104,29 +104,6 @@ def kd_order(points, order, stack):
 
 
 @kernel(**OPTIONS)
-def distinct(points, bits, kinds, table, first):
-    """Numbers the points (n, 3) so that equal ones share a number; returns how many numbers. bits: points as int64."""
-    n, mask, found = points.shape[0], table.shape[0] - 1, 0
-    for t in range(table.shape[0]):
-        table[t] = -1
-    for i in range(n):
-        h = bits[i, 0] * 73856093 ^ bits[i, 1] * 19349663 ^ bits[i, 2] * 83492791
-        h = (h ^ (h >> 17) ^ (h >> 37)) & mask
-        while True:
-            kind = table[h]
-            if kind < 0:
-                table[h], first[found], kinds[i] = found, i, found
-                found += 1
-                break
-            j = first[kind]
-            if points[i, 0] == points[j, 0] and points[i, 1] == points[j, 1] and points[i, 2] == points[j, 2]:
-                kinds[i] = kind
-                break
-            h = (h + 1) & mask
-    return found
-
-
-@kernel(**OPTIONS)
 def enclose(n, objects):
     """Fills the last box with objects nobody wants and computes the boxes' corners and least prices."""
     at, price, corner, least = objects
@@ -265,7 +242,7 @@ def build_list(
     """
     x0, x1, x2 = rows[i, 0], rows[i, 1], rows[i, 2]
     width = widths[i]
-    growth = 0.5 * width + 1e-9 * start + 1e-15
+    growth = 0.5 * width + 1e-15 * start + 1e-15
     while True:
         reach = start + width
         count = candidates(x0, x1, x2, reach, boxes, at, price, corner, least, box, test, near)

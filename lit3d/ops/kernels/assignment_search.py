@@ -274,7 +274,7 @@ def finish(n, rows, objects, lists, scratch, search, choice, partner, free, kind
                     break
                 row = node - pad
                 ball = search.ball[row]
-                reach = ball + max(max(ball - dual[row], widths[row]), 1e-7)
+                reach = ball + max(max(ball - dual[row], widths[row]), 1e-14)
                 last = reach >= best - search.base[row]
                 if last:
                     reach = best - search.base[row]
