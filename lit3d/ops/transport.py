@@ -33,6 +33,7 @@ class Matching:
     potential: Float[Tensor, "b 2 n"]
 
 
+@torch.compiler.disable
 def match(
     x: Float[Tensor, "b n d"],
     y: Float[Tensor, "b m d"],
@@ -112,5 +113,8 @@ def emd(x: Float[Tensor, "b n d"], y: Float[Tensor, "b m d"], squared: bool = Fa
     Raises:
         UserError: see `match`.
     """
-    distance = ((x - gather_points(y, match(x, y, squared).index)) ** 2).sum(-1)
+    index = match(x, y, squared).index
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x, y = x.float(), y.float()
+    distance = ((x - gather_points(y, index)) ** 2).sum(-1)
     return (distance if squared else safe_sqrt(distance)).mean(1)

@@ -125,3 +125,12 @@ def test_an_unprivileged_user_of_a_read_only_install(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith(str(site))
     assert list(temporary.glob("lit3d-numba-*"))
+
+
+@pytest.mark.slow
+def test_the_first_compilation_is_announced_once_and_a_cached_one_is_not(tmp_path):
+    for expected in (1, 0):
+        process = nearest_in_a_process(ROOT, NUMBA_CACHE_DIR=str(tmp_path), HOME=str(tmp_path))
+        out, error = process.communicate(timeout=200)
+        assert (process.returncode, out.strip()) == (0, "0"), error
+        assert error.count("lit3d: compiling CPU kernels (once, kept on disk)") == expected

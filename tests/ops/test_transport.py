@@ -188,3 +188,23 @@ def test_a_coordinate_that_is_not_finite_is_named():
     x[1, 5, 0] = float("nan")
     with pytest.raises(UserError, match="first point set has NaN or infinite coordinates in sample 1"):
         ops.match(x, y)
+
+
+def test_half_precision_is_lifted():
+    x, y = (p.bfloat16() for p in sets(2, 300))
+    with torch.autocast("cpu", torch.bfloat16):
+        value = ops.emd(x, y)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, ops.emd(x.float(), y.float()))
+
+
+def test_the_value_is_continuous_where_the_matching_changes():
+    """Along a path of one set the bijection changes many times; the distance moves by at most the points' mean move."""
+    x, y = sets(1, 300)
+    target = torch.rand(x.shape, generator=torch.Generator().manual_seed(5), dtype=x.dtype)
+    path = [x + t * (target - x) for t in torch.linspace(0, 1, 21)]
+    values = [float(ops.emd(p, y)) for p in path]
+    changes = [not torch.equal(ops.match(p, y).index, ops.match(q, y).index) for p, q in itertools.pairwise(path)]
+    assert sum(changes) > 10
+    for k, (p, q) in enumerate(itertools.pairwise(path)):
+        assert abs(values[k + 1] - values[k]) <= float((p - q).norm(dim=-1).mean()) + 1e-12

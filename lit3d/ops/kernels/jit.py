@@ -5,6 +5,7 @@ enter it. Parallelism over samples is `lit3d.ops.kernels.pool`.
 """
 
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import event
 
 
 def _writable(folder: Path) -> bool:
@@ -49,6 +51,25 @@ def _choose_cache() -> bool:
 
 
 CACHE = _choose_cache()
+
+
+class _Announce(event.Listener):
+    """Says once a process that kernels are being compiled: it takes up to a minute, and silence looks like a fault."""
+
+    said = False
+
+    def on_start(self, event: Any) -> None:
+        function = getattr((event.data or {}).get("dispatcher"), "py_func", None)
+        if not _Announce.said and getattr(function, "__module__", "").startswith("lit3d."):
+            _Announce.said = True
+            where = "once, kept on disk" if CACHE else "for this process: no folder to keep them in is writable"
+            print(f"lit3d: compiling CPU kernels ({where}); python -m lit3d.warm_up compiles all", file=sys.stderr)
+
+    def on_end(self, event: Any) -> None:
+        """Nothing to say."""
+
+
+event.register("numba:compile", _Announce())
 
 
 def kernel(**options: Any) -> Callable[[Callable], Callable]:
