@@ -266,6 +266,7 @@ WAYS = {
     ("trained", 300): Way.LEVELS,
     ("untrained", 300): Way.LEVELS,
     ("clusters", 300): Way.LEVELS,
+    ("far and small", 400): Way.APART,
     ("slightly moved", 300): Way.LAPJVR,
     ("slightly moved", 400): Way.NEAR,
     ("lattice", 400): Way.LAPJVR,

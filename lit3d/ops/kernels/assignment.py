@@ -286,10 +286,11 @@ def assign(
         guess, guided = line_potential(keys) / scale, 0.2
     elif way is Way.NEAR:
         guess, guided = np.zeros((2, n)), 0.1
-    elif way is Way.LEVELS:
+    elif way in (Way.LEVELS, Way.APART):
         guess, guided = np.zeros((2, n)), 0.0
     index, potential = np.empty(n, np.int64), np.empty((2, n))
-    work = 2**62 if n > room else int(min((effort(n) if budget is None else budget) * n, 2**62))
+    allowed = effort(n) * (4.0 if way is Way.APART else 1.0) if budget is None else budget
+    work = 2**62 if n > room else int(min(allowed * n, 2**62))
     bits = x.view(np.int64), y.view(np.int64)
     if solve(x, y, *bits, scale, guess, guided, work, space_for(n), index, potential):
         return Assigned(index, potential, way)
