@@ -19,6 +19,8 @@ def warm_up() -> None:
     ops.nearest(*sets.double())
     ops.match(*sets, state=ops.match(*sets, certify=True))
     ops.match(*sets[:, :, :200])  # the tests that tell a small blob
+    for p in (1, 2):
+        ops.sinkhorn(sets[0].requires_grad_(), sets[1], p=p).sum().backward()
     source = GrammarSource(1, categories=["mug"])
     settings = SynthesisSettings(image_size=32, views=1, points=100, shadows=True)
     record = render_object(source.load(source.items()[0]), settings, object_generator(0, "a"))

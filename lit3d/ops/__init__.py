@@ -1,8 +1,10 @@
 """Pure functions on tensors: usable from a notebook, without Lightning, Hydra or files."""
 
 from lit3d.ops.camera import project, to_camera
+from lit3d.ops.entropic import sinkhorn
 from lit3d.ops.neighbours import chamfer, nearest
 from lit3d.ops.sampling import farthest_point_subset, random_subset
+from lit3d.ops.sliced import sliced_wasserstein
 from lit3d.ops.transport import Matching, emd, match
 
 __all__ = [
@@ -14,5 +16,7 @@ __all__ = [
     "nearest",
     "project",
     "random_subset",
+    "sinkhorn",
+    "sliced_wasserstein",
     "to_camera",
 ]

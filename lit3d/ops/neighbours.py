@@ -9,21 +9,24 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lit3d.ops.checks import check_sets
-from lit3d.ops.kernels import pool
+from lit3d.ops.kernels import nearest_cuda, pool
 from lit3d.ops.kernels.nearest import nearest_tiles
 
 
 def nearest(x: Float[Tensor, "b n d"], y: Float[Tensor, "b m d"]) -> tuple[Float[Tensor, "b n"], Int[Tensor, "b n"]]:
     """For each point of `x` the squared distance to, and the index of, its nearest point in `y`; no gradient.
 
-    Ties go to the smallest index. On the CPU in float32 or float64 a tiled kernel works without the n x m matrix.
+    Ties go to the smallest index. On the CPU in float32 or float64 a tiled kernel works without the n x m matrix, on a
+    CUDA device one in triton; where triton is not installed plain torch does, in chunks.
 
     Raises:
         UserError: batch, dimension (2 or 3), dtype or device differ, a set is empty, or a coordinate is not finite.
     """
     check_sets(x, y)
     with torch.no_grad():
-        return _nearest_cpu(x, y) if x.device.type == "cpu" else nearest_reference(x, y)
+        if x.device.type == "cpu":
+            return _nearest_cpu(x, y)
+        return nearest_cuda.nearest(x, y) if x.is_cuda and nearest_cuda.AVAILABLE else nearest_reference(x, y)
 
 
 def nearest_reference(

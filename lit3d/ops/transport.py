@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit3d.errors import UserError
 from lit3d.ops.checks import check_sets
-from lit3d.ops.kernels import pool
+from lit3d.ops.kernels import auction_cuda, pool
 from lit3d.ops.kernels.assignment import Assigned, assign, dense
 from lit3d.ops.kernels.assignment_kinds import Way
 from lit3d.ops.kernels.assignment_search import dual_value
@@ -21,7 +21,7 @@ class Matching:
     """A bijection for each sample: point i of the first set goes to point `index[b, i]` of the second.
 
     `potential` (f at the first set, g at the second) proves a Euclidean matching optimal: f_i - g_j <= |x_i - y_j|,
-    equal for matched pairs. NaN where a dense solver was faster, for that leaves none.
+    equal for matched pairs. NaN where a dense solver was faster, for that leaves none; close to it with `match(gap=)`.
     `dual` is a lower bound for the cost of every bijection, computed anew over all n^2 pairs from the potential, and
     `gap` is cost - dual: 0 up to rounding is the proof. NaN unless asked for.
     """
@@ -40,6 +40,7 @@ def match(
     squared: bool = False,
     certify: bool = False,
     state: Matching | None = None,
+    gap: float | None = None,
 ) -> Matching:
     """The exact bijection of least total Euclidean (or squared) distance; no gradient. Computed on the CPU in float64.
 
@@ -55,6 +56,9 @@ def match(
             bijections another one may be returned than without.
         state: an earlier matching of nearly the same sets in the same order. Two to four times faster while points
             move by less than their spacing; where its prices no longer fit, which a cheap test tells, it is not used.
+        gap: None: exact. A number: a bijection that is proved to cost at most about this share more than the least,
+            by a batched auction where the sets are; on a CUDA device the host does not wait for it. `dual` and `gap`
+            of the result tell what was reached. Pass the result as `state` to finish it exactly on the CPU.
 
     Raises:
         UserError: what `nearest` refuses, sets of different size, `certify` or `state` with `squared`, and a `state`
@@ -68,6 +72,8 @@ def match(
             f"the earlier matching is of {tuple(state.index.shape)} (batch, points), but the sets are of "
             f"{tuple(x.shape[:2])}: a warm start needs the same sets, slightly moved"
         )
+    if gap is not None:
+        return _approximate(x, y, gap, alone=not (squared or certify or state is not None))
     a, b = _rows_of_three(x), _rows_of_three(y)
     earlier = [None] * len(a) if state is None else _earlier(state)
 
@@ -90,6 +96,21 @@ def match(
     return Matching(
         torch.from_numpy(index).to(x.device), cost, dual, cost - dual, torch.from_numpy(potential).to(x.device)
     )
+
+
+def _approximate(x: Tensor, y: Tensor, gap: float, alone: bool) -> Matching:
+    if not alone or not 0 < gap < 1:
+        raise UserError(
+            f"gap={gap} asks for an approximate Euclidean matching: it must lie between 0 and 1 (1e-3 is usual), and "
+            "squared, certify and state do not go with it"
+        )
+    solve = auction_cuda.match if x.is_cuda and auction_cuda.AVAILABLE else auction_cuda.match_reference
+    found = solve(x.detach(), y.detach(), gap)
+    price = found.prices.double()
+    least = price.gather(1, found.index)  # f at x is whatever makes the matched pairs tight: close to feasible
+    lengths = (x.detach().double() - gather_points(y.detach().double(), found.index)).norm(dim=-1)
+    potential = torch.stack([lengths + least, price], dim=1)
+    return Matching(found.index, found.cost, found.dual, found.cost - found.dual, potential)
 
 
 def _earlier(state: Matching) -> list[Assigned | None]:

@@ -11,7 +11,7 @@ from lit3d import ops
 
 g = torch.Generator().manual_seed(0)
 x, y = torch.rand(2, 300, 3, generator=g), torch.rand(2, 300, 3, generator=g)
-for distance in (ops.chamfer, ops.emd):
+for distance in (ops.chamfer, ops.emd, ops.sinkhorn, ops.sliced_wasserstein):
     def loss(a, b, distance=distance):
         return distance(2 * a, b) + 1
     results = []
@@ -29,4 +29,4 @@ for distance in (ops.chamfer, ops.emd):
 @pytest.mark.slow
 def test_compiled_distances_have_the_same_values_and_gradients():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["same"] * 2, done.stderr[-2000:]
+    assert done.stdout.split() == ["same"] * 4, done.stderr[-2000:]

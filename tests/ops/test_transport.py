@@ -208,3 +208,18 @@ def test_the_value_is_continuous_where_the_matching_changes():
     assert sum(changes) > 10
     for k, (p, q) in enumerate(itertools.pairwise(path)):
         assert abs(values[k + 1] - values[k]) <= float((p - q).norm(dim=-1).mean()) + 1e-12
+
+
+def test_a_gap_that_is_good_enough_is_proved_and_can_be_finished_exactly():
+    x, y = sets(2, 260)
+    rough, exact = ops.match(x, y, gap=1e-2), ops.match(x, y)
+    for i in range(2):
+        assert sorted(rough.index[i].tolist()) == list(range(260))
+    assert (rough.dual <= exact.cost * (1 + 1e-9)).all()
+    assert (exact.cost <= rough.cost * (1 + 1e-6)).all()
+    assert (rough.gap <= 1e-2 * rough.cost).all()
+    torch.testing.assert_close(ops.match(x, y, state=rough).cost, exact.cost, rtol=1e-9, atol=0)
+    with pytest.raises(UserError, match="gap=2.0 asks for an approximate"):
+        ops.match(x, y, gap=2.0)
+    with pytest.raises(UserError, match="do not go with it"):
+        ops.match(x, y, gap=1e-3, certify=True)
