@@ -43,7 +43,9 @@ def sinkhorn(
         p: 2 or 1.
         blur: in the coordinates' unit; details finer than this are not told apart. At least 1e-6 (float64: 1e-10) of
             the extent of the sets is used.
-        scaling: factor between successive blurs, in (0, 1); nearer to 1 is slower and more accurate.
+        scaling: factor between successive blurs, in (0, 1); nearer to 1 is slower and more accurate. At 0.7 and blur
+            0.01 two samples of one surface (1,024 points, p = 2) read up to 19 % low, with a gradient at cosine 0.72 to
+            that of 0.99; at 0.95 up to 1.4 % and 0.95. Sets that differ in shape: 1 % low at 0.7.
         debiased: False gives OT(x, y), which is not 0 for equal sets.
 
     Raises:
