@@ -15,8 +15,10 @@ def warm_up() -> None:
 
     rng = np.random.default_rng(0)
     sets = torch.from_numpy(rng.random((2, 1, 600, 3), dtype=np.float32))
-    ops.nearest(*sets)
-    ops.nearest(*sets.double())
+    for precision in (torch.float32, torch.float64):
+        few, many = (torch.from_numpy(rng.random((2, 1, n, 3))).to(precision).requires_grad_() for n in (600, 2000))
+        ops.chamfer(*few).sum().backward()
+        ops.chamfer(*many).sum().backward()
     ops.match(*sets, state=ops.match(*sets, certify=True))
     ops.match(*sets[:, :, :200])  # the tests that tell a small blob
     for p in (1, 2):

@@ -8,6 +8,7 @@ Ours and each peer take turns in one process; each number is the least of a few 
 compute first (the distance matrix, the tree). Matching costs are compared with a peer's every time.
 
 nearest  `ops.nearest` and the backward pass of `ops.chamfer` against torch.cdist + min and scipy's cKDTree; wall time.
+ways     `ops.nearest`: tiles, the tree, and which the dispatcher takes; CPU time of one thread.
 batch    `ops.match` against a loop over scipy's solver and lapx's threaded batch solver; wall time, all threads. Warm:
          the same sets after every point moved by 0.002, started from the earlier matching.
 kinds    `ops.match` on ordinary and hostile sets, CPU time of one thread, and the way it chose for each sample.
@@ -33,6 +34,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from lit3d import ops
+from lit3d.ops.kernels import nearest_cpu
 from lit3d.ops.kernels.assignment import assign
 
 Row = dict[str, object]
@@ -76,6 +78,7 @@ def moved(r: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 KINDS: dict[str, Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]] = {
     "trained": lambda r, n: (sphere(r, n) + r.normal(0, 0.02, (n, 3)), sphere(r, n)),  # noise on a new sample
+    "sphere": lambda r, n: (sphere(r, n), sphere(r, n)),
     "uniform": lambda r, n: (r.uniform(size=(n, 3)), r.uniform(size=(n, 3))),
     "untrained": lambda r, n: (r.normal(0, 0.02, (n, 3)), sphere(r, n)),  # a blob at the centre
     "near identity": moved,
@@ -160,6 +163,40 @@ def nearest_rows() -> list[Row]:
              "cKDTree ms": ms["cKDTree"], "x cdist": ms.get("cdist", np.nan) / ms["ours"],
              "x cKDTree": ms["cKDTree"] / ms["ours"], "chamfer backward/forward": backward / forward}
         )  # fmt: skip
+    return rows
+
+
+def way_rows() -> list[Row]:
+    """Both ways of `ops.nearest` on one sphere and in one cube, one thread: the dispatcher should take the faster."""
+    rows: list[Row] = []
+    for n, m in [(2**k, 2**k) for k in range(6, 18)] + [
+        (200_000, 200_000),
+        (1024, 10_000),
+        (10_000, 1024),
+        (64, 65536),
+    ]:
+        for kind in ("sphere", "uniform"):
+            batch = min(32, max(1, 2**23 // (n * m)))
+            x, y = (
+                torch.from_numpy(np.stack([KINDS[kind](np.random.default_rng([i, b]), k)[1] for b in range(batch)]))
+                for i, k in enumerate((n, m))
+            )
+            x, y = x.float(), y.float()
+            a, b = x.numpy(), y.numpy()
+            out = [np.empty((batch, n), np.float32), np.empty((batch, n), np.int64)]
+            runs: dict[str, Callable[[], object]] = {
+                "ours": lambda x=x, y=y: nearest_cpu.search_pairs(x, y),
+                "tree": lambda a=a, b=b, out=out: nearest_cpu.along_trees(a, b, [tuple(out)]),
+            }
+            if n * m <= 2**32:
+                runs["tile"] = lambda a=a, b=b, out=out: nearest_cpu.nearest_batch(a, b, *out)
+            ms = in_turn(time.thread_time, runs, 7 if n * m < 2**26 else 3)
+            best = min(ms["tree"], ms.get("tile", np.inf))
+            rows.append(
+                {"batch": batch, "queries": n, "points": m, "kind": kind, "tile ms": ms.get("tile", np.nan), "tree ms": ms["tree"],
+                 "ours ms": ms["ours"], "chosen": "tree" if nearest_cpu.use_tree(n, m) else "tile",
+                 "ours / best": ms["ours"] / best}
+            )  # fmt: skip
     return rows
 
 
@@ -298,7 +335,7 @@ def show(name: str, rows: list[Row], out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    tables = ["nearest", "batch", "kinds", "other", "curve"]
+    tables = ["nearest", "ways", "batch", "kinds", "other", "curve"]
     parser.add_argument("--only", nargs="+", choices=tables, default=tables)
     parser.add_argument("--points", type=int, nargs="+", default=[256, 320, 512, 1024, 2048, 4096])
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
@@ -309,13 +346,17 @@ def main() -> None:
     ops.match(torch.rand(1, 400, 3), torch.rand(1, 400, 3))  # compile
     found: dict[str, list[Row]] = {}
     for name in options.only:
-        torch.set_num_threads(1 if name in ("kinds", "curve") else threads)
+        torch.set_num_threads(1 if name in ("ways", "kinds", "curve") else threads)
         if name == "kinds":
             found[name] = kind_rows(options.points, options.kinds)
         else:
-            found[name] = {"nearest": nearest_rows, "batch": batch_rows, "other": other_rows, "curve": curve_rows}[
-                name
-            ]()
+            found[name] = {
+                "nearest": nearest_rows,
+                "ways": way_rows,
+                "batch": batch_rows,
+                "other": other_rows,
+                "curve": curve_rows,
+            }[name]()
         show(name, found[name], options.out)
     (options.out / "distances.json").write_text(json.dumps({"threads": threads, **found}, indent=1))
     if "curve" in found:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lit3d import ops
 from lit3d.errors import UserError
-from lit3d.ops.neighbours import safe_sqrt
+from lit3d.ops.neighbours import nearest_both, safe_sqrt
 
 
 class Distances(NamedTuple):
@@ -26,7 +26,8 @@ class Distances(NamedTuple):
 
 def distances(pred: Float[Tensor, "b n 3"], truth: Float[Tensor, "b m 3"]) -> Distances:
     """What all scores below are made of, computed once."""
-    return Distances(safe_sqrt(ops.nearest(pred, truth)[0]), safe_sqrt(ops.nearest(truth, pred)[0]))
+    (accuracy, _), (completeness, _) = nearest_both(pred, truth)
+    return Distances(safe_sqrt(accuracy), safe_sqrt(completeness))
 
 
 def chamfer_l1(d: Distances) -> Float[Tensor, " b"]:

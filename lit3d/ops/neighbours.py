@@ -2,22 +2,23 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lit3d.ops.checks import check_sets
-from lit3d.ops.kernels import nearest_cuda, pool
-from lit3d.ops.kernels.nearest import nearest_tiles
+from lit3d.ops.kernels import nearest_cpu, nearest_cuda
+
+Found = tuple[Tensor, Tensor]  # squared distance and index, both (b, n)
 
 
 def nearest(x: Float[Tensor, "b n d"], y: Float[Tensor, "b m d"]) -> tuple[Float[Tensor, "b n"], Int[Tensor, "b n"]]:
     """For each point of `x` the squared distance to, and the index of, its nearest point in `y`; no gradient.
 
-    Ties go to the smallest index. On the CPU in float32 or float64 a tiled kernel works without the n x m matrix, on a
-    CUDA device one in triton; where triton is not installed plain torch does, in chunks.
+    Ties go to the smallest index. Never an n x m matrix: on the CPU compiled kernels compare small sets in tiles and
+    search large ones along a tree, on a CUDA device a kernel in triton does; plain torch in chunks where triton is
+    not installed.
 
     Raises:
         UserError: batch, dimension (2 or 3), dtype or device differ, a set is empty, or a coordinate is not finite.
@@ -25,7 +26,7 @@ def nearest(x: Float[Tensor, "b n d"], y: Float[Tensor, "b m d"]) -> tuple[Float
     check_sets(x, y)
     with torch.no_grad():
         if x.device.type == "cpu":
-            return _nearest_cpu(x, y)
+            return nearest_cpu.search_pairs(x, y)[0]
         return nearest_cuda.nearest(x, y) if x.is_cuda and nearest_cuda.AVAILABLE else nearest_reference(x, y)
 
 
@@ -37,19 +38,17 @@ def nearest_reference(
     return torch.cat([p.values for p in parts], dim=1), torch.cat([p.indices for p in parts], dim=1)
 
 
-def _nearest_cpu(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    a, b = _rows_of_three(x), _rows_of_three(y)
-    squared, index = np.empty(a.shape[:2], a.dtype), np.empty(a.shape[:2], np.int64)
-    pool.over_samples(lambda i: nearest_tiles(a[i], b[i], squared[i], index[i]), range(len(a)))
-    return torch.from_numpy(squared).to(x.dtype), torch.from_numpy(index)
+def nearest_both(x: Float[Tensor, "b n d"], y: Float[Tensor, "b m d"]) -> tuple[Found, Found]:
+    """`nearest(x, y)` and `nearest(y, x)`: on the CPU large sets are brought in order once for both. No gradient.
 
-
-def _rows_of_three(points: Tensor) -> np.ndarray:
-    """The kernel knows three coordinates in float32 or float64: pad the plane with zeros, lift half precision."""
-    wide = points.detach().to(torch.float64 if points.dtype == torch.float64 else torch.float32)
-    if points.shape[-1] == 2:
-        wide = torch.nn.functional.pad(wide, (0, 1))
-    return wide.contiguous().numpy()
+    Raises:
+        UserError: see `nearest`.
+    """
+    if x.device.type != "cpu":
+        return nearest(x, y), nearest(y, x)
+    check_sets(x, y)
+    forth, back = nearest_cpu.search_pairs(x, y, both=True)
+    return forth, back
 
 
 def gather_points(points: Float[Tensor, "b m d"], index: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
@@ -64,22 +63,28 @@ def safe_sqrt(squared: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
 
 
 class _SquaredToNearest(torch.autograd.Function):
-    """`nearest(x, y)[0]` with its gradient through the nearest pairs: the kernel's distances are not computed twice."""
+    """Squared distance of each point of two sets to the nearest of the other; gradients through these pairs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
-        squared, index = nearest(x, y)
-        ctx.save_for_backward(x, y, index)
-        return squared
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        (forth, forth_index), (back, back_index) = nearest_both(x, y)
+        ctx.save_for_backward(x, y, forth_index, back_index)
+        return forth, back
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, y, index = ctx.saved_tensors
-        pull = 2 * grad[..., None] * (x - gather_points(y, index))
-        if not ctx.needs_input_grad[1]:
-            return pull, None
-        return pull, torch.zeros_like(y).scatter_add_(1, index[..., None].expand_as(pull), -pull)
+    def backward(ctx: Any, forth_grad: Tensor, back_grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, y, forth_index, back_index = ctx.saved_tensors
+        pull = nearest_cpu.pull if x.device.type == "cpu" else pull_reference
+        on_x, on_y = pull(x, y, forth_index, forth_grad)
+        more_on_y, more_on_x = pull(y, x, back_index, back_grad)
+        return on_x + more_on_x, on_y + more_on_y
+
+
+def pull_reference(x: Tensor, y: Tensor, index: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of sum_i grad_i |x_i - y_index(i)|^2 in x and y."""
+    pull = 2 * grad[..., None] * (x - gather_points(y, index))
+    return pull, torch.zeros_like(y).scatter_add_(1, index[..., None].expand_as(pull), -pull)
 
 
 def chamfer(
@@ -94,7 +99,7 @@ def chamfer(
     distance (Fan et al. 2017, section 4.3) divided by the set sizes. At ties the gradient follows the first nearest
     point; at distance 0 it is 0.
     """
-    forth, back = _SquaredToNearest.apply(x, y), _SquaredToNearest.apply(y, x)
+    forth, back = _SquaredToNearest.apply(x, y)
     if not squared:
         forth, back = safe_sqrt(forth), safe_sqrt(back)
     return weights[0] * forth.mean(1) + weights[1] * back.mean(1)
