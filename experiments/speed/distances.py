@@ -193,7 +193,8 @@ def way_rows() -> list[Row]:
             ms = in_turn(time.thread_time, runs, 7 if n * m < 2**26 else 3)
             best = min(ms["tree"], ms.get("tile", np.inf))
             rows.append(
-                {"batch": batch, "queries": n, "points": m, "kind": kind, "tile ms": ms.get("tile", np.nan), "tree ms": ms["tree"],
+                {"batch": batch, "queries": n, "points": m, "kind": kind, "tile ms": ms.get("tile", np.nan),
+                 "tree ms": ms["tree"],
                  "ours ms": ms["ours"], "chosen": "tree" if nearest_cpu.use_tree(n, m) else "tile",
                  "ours / best": ms["ours"] / best}
             )  # fmt: skip
