@@ -119,7 +119,7 @@ def _on_lists(problem: Problem) -> tuple[Tensor, Tensor]:
 
 def _coarse(problem: Problem, f: Tensor, g: Tensor, blurs: list[list[float]]) -> None:
     """One update of f and g, in place, at each blur of each sample."""
-    for k in range(max(len(b) for b in blurs)):
+    for k in range(max((len(b) for b in blurs), default=0)):
         active = [i for i, b in enumerate(blurs) if k < len(b)]
         values = [blurs[i][k] ** problem.p for i in active]
         single = min(values) > SINGLE
