@@ -13,6 +13,8 @@ batch    `ops.match` against a loop over scipy's solver and lapx's threaded batc
          the same sets after every point moved by 0.002, started from the earlier matching.
 kinds    `ops.match` on ordinary and hostile sets, CPU time of one thread, and the way it chose for each sample.
 other    `ops.sinkhorn` and `ops.sliced_wasserstein`, 32 x 1,024.
+sinkhorn `ops.sinkhorn` at several tolerances against tolerance 1e-5, the greatest errors of four pairs of 1,024 points:
+         value, and angle and length of the gradient's error; and the time of 32 pairs, forward and backward.
 curve    one pair of sets of growing size, one thread: the figure of docs/distances.md.
 
 Writes distances.json, one CSV a table and cost_curve.png to --out.
@@ -33,73 +35,12 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from experiments.speed.point_sets import KINDS, pairs_of
 from lit3d import ops
 from lit3d.ops.kernels import nearest_cpu
 from lit3d.ops.kernels.assignment import assign
 
 Row = dict[str, object]
-
-
-def sphere(r: np.random.Generator, n: int) -> np.ndarray:
-    points = r.normal(size=(n, 3))
-    return 0.5 * points / np.linalg.norm(points, axis=1, keepdims=True)
-
-
-def few(r: np.random.Generator, n: int, k: int) -> np.ndarray:
-    return sphere(r, k)[r.integers(0, k, n)]
-
-
-def line(r: np.random.Generator, n: int, noise: float) -> np.ndarray:
-    return r.uniform(size=(n, 1)) * [0.6, 0.5, 0.62] + r.normal(0, 1, (n, 3)) * noise
-
-
-def lattice(n: int) -> np.ndarray:
-    side = int(np.ceil(n ** (1 / 3)))
-    return np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)[:n] / side
-
-
-def clusters(r: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    x, y = 0.2 * sphere(r, n), 0.2 * sphere(r, n)
-    x[: n // 4] += 1
-    y[: 3 * n // 4] += 1
-    return x, y
-
-
-def outliers(r: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    x = sphere(r, n)
-    x[: n // 50] *= 20
-    return x, sphere(r, n)
-
-
-def moved(r: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    y = sphere(r, n)
-    return y[r.permutation(n)] + r.normal(0, 0.005, (n, 3)), y
-
-
-KINDS: dict[str, Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]] = {
-    "trained": lambda r, n: (sphere(r, n) + r.normal(0, 0.02, (n, 3)), sphere(r, n)),  # noise on a new sample
-    "sphere": lambda r, n: (sphere(r, n), sphere(r, n)),
-    "uniform": lambda r, n: (r.uniform(size=(n, 3)), r.uniform(size=(n, 3))),
-    "untrained": lambda r, n: (r.normal(0, 0.02, (n, 3)), sphere(r, n)),  # a blob at the centre
-    "near identity": moved,
-    "one point": lambda r, n: (np.zeros((n, 3)), sphere(r, n)),
-    "duplicates": lambda r, n: (few(r, n, n // 8), few(r, n, n // 8)),
-    "16 distinct": lambda r, n: (few(r, n, 16), sphere(r, n)),
-    "far and small": lambda r, n: (0.01 * sphere(r, n) + 50, 0.01 * sphere(r, n)),
-    "clusters": clusters,  # of unequal mass
-    "lattice": lambda r, n: (lattice(n), lattice(n)[r.permutation(n)] + [0.5 / np.ceil(n ** (1 / 3)), 0, 0]),
-    "line": lambda r, n: (line(r, n, 0), line(r, n, 0)),
-    "nearly a line": lambda r, n: (line(r, n, 1e-6), line(r, n, 1e-6)),
-    "thin": lambda r, n: (line(r, n, 1e-4), line(r, n, 1e-4)),
-    "nearly a plane": lambda r, n: tuple(r.uniform(size=(n, 3)) * [1, 1, 1e-4] for _ in range(2)),
-    "outliers": outliers,
-}
-
-
-def pairs_of(kind: str, n: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    made = [KINDS[kind](np.random.default_rng([n, b]), n) for b in range(batch)]
-    x, y = zip(*made, strict=True)
-    return torch.from_numpy(np.stack(x)), torch.from_numpy(np.stack(y))
 
 
 def in_turn(clock: Callable[[], float], runs: dict[str, Callable[[], object]], repeats: int = 3) -> dict[str, float]:
@@ -175,7 +116,7 @@ def way_rows() -> list[Row]:
         (10_000, 1024),
         (64, 65536),
     ]:
-        for kind in ("sphere", "uniform"):
+        for kind in ("two samples", "uniform"):
             batch = min(32, max(1, 2**23 // (n * m)))
             x, y = (
                 torch.from_numpy(np.stack([KINDS[kind](np.random.default_rng([i, b]), k)[1] for b in range(batch)]))
@@ -257,11 +198,44 @@ def other_rows() -> list[Row]:
         "chamfer": lambda: ops.chamfer(x, y),
         "emd": lambda: ops.emd(x, y),
         "sliced_wasserstein, 64 directions": lambda: ops.sliced_wasserstein(x, y, projections=64),
-        "sinkhorn, blur 0.05, debiased": lambda: ops.sinkhorn(x, y, blur=0.05),
-        "sinkhorn, blur 0.01, debiased": lambda: ops.sinkhorn(x, y, blur=0.01),
+        "sinkhorn, blur 0.05": lambda: ops.sinkhorn(x, y, blur=0.05),
+        "sinkhorn, blur 0.01": lambda: ops.sinkhorn(x, y, blur=0.01),
+        "sinkhorn, blur 0.01, float64": lambda: ops.sinkhorn(x.double(), y.double(), blur=0.01),
+        "sinkhorn, blur 0.01, not debiased": lambda: ops.sinkhorn(x, y, blur=0.01, debiased=False),
     }
     ms = in_turn(time.perf_counter, {name: (lambda run=run: run().sum().backward()) for name, run in runs.items()})
     return [{"distance, 32 x 1024, forward and backward": name, "ms": t} for name, t in ms.items()]
+
+
+def entropic(x: torch.Tensor, y: torch.Tensor, **settings: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Value, and gradient to x, of each pair."""
+    x = x.clone().requires_grad_()
+    value = ops.sinkhorn(x, y, **settings)
+    value.sum().backward()
+    return value.detach(), x.grad.flatten(1)
+
+
+def sinkhorn_rows() -> list[Row]:
+    rows: list[Row] = []
+    for kind, p, blur in (
+        ("two samples", 2, 0.05), ("two samples", 2, 0.01), ("two samples", 2, 0.003), ("two samples", 1, 0.01),
+        ("trained", 2, 0.01), ("untrained", 2, 0.01), ("clusters", 2, 0.01),
+    ):  # fmt: skip
+        x, y = pairs_of(kind, 1024, 32)
+        few_pairs = x[:4], y[:4]
+        right, right_slope = entropic(*few_pairs, p=p, blur=blur, tolerance=1e-5, iterations=200_000)
+        for tolerance in (0.1, 0.01, 0.001):
+            value, slope = entropic(*few_pairs, p=p, blur=blur, tolerance=tolerance)
+            cosine = torch.nn.functional.cosine_similarity(slope, right_slope)
+            runs = {"ours": lambda x=x, y=y, p=p, blur=blur, t=tolerance: entropic(x, y, p=p, blur=blur, tolerance=t)}
+            rows.append(
+                {"sets": kind, "p": p, "blur": blur, "tolerance": tolerance,
+                 "value error %": 100 * float((value / right - 1).abs().max()), "least cosine": float(cosine.min()),
+                 "gradient error %": 100 * float(((slope - right_slope).norm(dim=1) / right_slope.norm(dim=1)).max()),
+                 "32 pairs ms": in_turn(time.perf_counter, runs, 2)["ours"]}
+            )  # fmt: skip
+            print(".", end="", flush=True)
+    return rows
 
 
 def curve_rows() -> list[Row]:
@@ -334,10 +308,20 @@ def show(name: str, rows: list[Row], out: Path) -> None:
         writer.writerows(rows)
 
 
+TABLES: dict[str, Callable[..., list[Row]]] = {
+    "nearest": nearest_rows,
+    "ways": way_rows,
+    "batch": batch_rows,
+    "kinds": kind_rows,
+    "other": other_rows,
+    "sinkhorn": sinkhorn_rows,
+    "curve": curve_rows,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    tables = ["nearest", "ways", "batch", "kinds", "other", "curve"]
-    parser.add_argument("--only", nargs="+", choices=tables, default=tables)
+    parser.add_argument("--only", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--points", type=int, nargs="+", default=[256, 320, 512, 1024, 2048, 4096])
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--out", type=Path, default=Path("outputs/speed/distances"))
@@ -348,16 +332,7 @@ def main() -> None:
     found: dict[str, list[Row]] = {}
     for name in options.only:
         torch.set_num_threads(1 if name in ("ways", "kinds", "curve") else threads)
-        if name == "kinds":
-            found[name] = kind_rows(options.points, options.kinds)
-        else:
-            found[name] = {
-                "nearest": nearest_rows,
-                "ways": way_rows,
-                "batch": batch_rows,
-                "other": other_rows,
-                "curve": curve_rows,
-            }[name]()
+        found[name] = kind_rows(options.points, options.kinds) if name == "kinds" else TABLES[name]()
         show(name, found[name], options.out)
     (options.out / "distances.json").write_text(json.dumps({"threads": threads, **found}, indent=1))
     if "curve" in found:

@@ -45,17 +45,8 @@ def make(root: Path, layout: str, objects: int, size: int) -> DatasetReader:
         for number, item in enumerate(items):
             rng = np.random.default_rng(number)
             points = rng.uniform(-0.5, 0.5, (POINTS, 3))
-            record = ObjectRecord(
-                points,
-                points,
-                rng.integers(0, 5, POINTS),
-                tuple("abcde"),
-                {},
-                np.ones(3),
-                1000,
-                0.0,
-                tuple(blob(rng, size) for _ in range(VIEWS)),
-            )
+            record = ObjectRecord(points, points, rng.integers(0, 5, POINTS), tuple("abcde"), {}, np.ones(3), 1000,
+                                  0.0, tuple(blob(rng, size) for _ in range(VIEWS)))
             builder.commit(write_object(builder.partial, item.object, encode(item, record)), item.object)
         builder.finish({})
     return DatasetReader(root)
@@ -104,10 +95,8 @@ def main() -> None:
 
             reads = (sample, cold, reader.image, points, reader.camera, reader.geometry)
             numbers = [rate(read, reader, options.seconds) for read in reads]
-            print(
-                f"{layout:8} " + " ".join(f"{number:8,.0f}" for number in numbers[:-1]) + f" {numbers[-1]:18,.0f}",
-                flush=True,
-            )
+            print(f"{layout:8} " + " ".join(f"{number:8,.0f}" for number in numbers[:-1]) + f" {numbers[-1]:18,.0f}",
+                  flush=True)
 
 
 if __name__ == "__main__":

@@ -64,20 +64,13 @@ def solids() -> list[Shape]:
             pieces.append(piece.apply_scale(rng.uniform(0.2, 0.6)).apply_translation(rng.uniform(-0.5, 0.5, 3)))
         whole = trimesh.util.concatenate(pieces)
         colours = np.tile(rng.random(3).astype(np.float32), (len(whole.faces), 1))
-        shapes.append(
-            Shape(
-                np.asarray(whole.vertices, np.float64),
-                np.asarray(whole.faces),
-                colours,
-                np.zeros(len(colours), np.int32),
-            )
-        )
+        shapes.append(Shape(np.asarray(whole.vertices, np.float64), np.asarray(whole.faces), colours,
+                            np.zeros(len(colours), np.int32)))
     return shapes
 
 
 def from_grammar(count: int) -> list[Shape]:
     from lit3d.synthesis.grammar import CATEGORIES, sample
-
     names = list(CATEGORIES)
     return [sample(names[i % len(names)], np.random.default_rng(i)) for i in range(count)]
 
@@ -88,7 +81,7 @@ def from_folder(folder: Path, count: int) -> list[Shape]:
     if not files:
         raise UserError(f"no meshes (.obj .ply .stl .off .glb) below {folder}")
     shapes: list[Shape] = []
-    for path in files[:: max(1, len(files) // count)]:
+    for path in files[::max(1, len(files) // count)]:
         try:
             shapes.append(load_mesh(path))
         except UnusableMeshError as error:
@@ -102,7 +95,6 @@ def ray_cast(mesh: RenderMesh, cameras: Iterable[Camera]) -> None:
     """The same pictures by embreex: one scene per mesh, one ray per pixel, then the shading kernels."""
     from embreex.mesh_construction import TriangleMesh
     from embreex.rtcore_scene import EmbreeScene
-
     scene = EmbreeScene()
     TriangleMesh(scene, mesh.vertices, mesh.faces)
     corners = np.empty((len(mesh.faces), 3, 3), np.float32)
@@ -117,56 +109,28 @@ def ray_cast(mesh: RenderMesh, cameras: Iterable[Camera]) -> None:
         ids = scene.run(origins, rays.astype(np.float32), output=1)["primID"].reshape(height, width).astype(np.int32)
         zbuffer.project_vertices(mesh.vertices, camera.matrix, 1.0, projected)
         normal, barycentric = np.empty((2, height, width, 3), np.float32)
-        zbuffer.resolve(
-            projected,
-            mesh.faces,
-            mesh.vectors,
-            rotation,
-            ids,
-            inverse,
-            np.empty(ids.shape, np.bool_),
-            np.empty(ids.shape, np.float32),
-            normal,
-            barycentric,
-        )
-        shading.shade(
-            projected,
-            mesh.vertices,
-            mesh.faces,
-            mesh.vectors,
-            mesh.around,
-            mesh.material,
-            Lights().in_object_frame(rotation, camera.centre),
-            NO_SHADOW,
-            rotation.T @ inverse,
-            CREASE,
-            1,
-            ids,
-            corners,
-            smoothed,
-            np.empty((height, width, 4), np.uint8),
-        )
+        zbuffer.resolve(projected, mesh.faces, mesh.vectors, rotation, ids, inverse, np.empty(ids.shape, np.bool_),
+                        np.empty(ids.shape, np.float32), normal, barycentric)
+        shading.shade(projected, mesh.vertices, mesh.faces, mesh.vectors, mesh.around, mesh.material,
+                      Lights().in_object_frame(rotation, camera.centre), NO_SHADOW, rotation.T @ inverse, CREASE, 1,
+                      ids, corners, smoothed, np.empty((height, width, 4), np.uint8))
 
 
 def rasterised(samples: int, shadows: bool = False) -> Callable[[RenderMesh, Iterable[Camera]], None]:
     def run(mesh: RenderMesh, cameras: Iterable[Camera]) -> None:
         for camera in cameras:
             render(mesh, camera, samples=samples, shadows=shadows)
-
     return run
 
 
 RENDERERS: dict[str, Callable[[RenderMesh, Iterable[Camera]], None]] = {
-    "z-buffer": rasterised(1),
-    "z-buffer, 2 x 2 samples": rasterised(2),
-    "z-buffer, shadows": rasterised(1, shadows=True),
-    "embreex": ray_cast,
+    "z-buffer": rasterised(1), "z-buffer, 2 x 2 samples": rasterised(2),
+    "z-buffer, shadows": rasterised(1, shadows=True), "embreex": ray_cast,
 }
 
 
-def timed(
-    shapes: list[Shape], size: int, views: int, renderer: Callable[[RenderMesh, Iterable[Camera]], None]
-) -> tuple[float, float]:
+def timed(shapes: list[Shape], size: int, views: int,
+          renderer: Callable[[RenderMesh, Iterable[Camera]], None]) -> tuple[float, float]:
     """Seconds by the clock and of processor time for all views of all shapes."""
     rng, laid_out = np.random.default_rng(0), []
     for shape in shapes:
@@ -188,35 +152,21 @@ def measure(shapes: list[Shape], sizes: list[int], views: int, rounds: int) -> l
             for name, function in RENDERERS.items():
                 seconds.setdefault((name, size), []).append(timed(shapes, size, views, function))
     images = len(shapes) * views
-    return [
-        Result(
-            name,
-            size,
-            *(images / np.median(taken, axis=0)).round(1).tolist(),
-            TARGETS.get(size) if name == "z-buffer" and views == 4 else None,
-        )
-        for (name, size), taken in seconds.items()
-    ]
+    return [Result(name, size, *(images / np.median(taken, axis=0)).round(1).tolist(),
+                   TARGETS.get(size) if name == "z-buffer" and views == 4 else None)
+            for (name, size), taken in seconds.items()]
 
 
 def show(results: list[Result], shapes: list[Shape], views: int) -> None:
     faces = [len(shape.faces) for shape in shapes]
-    table = Table(
-        title=f"{len(shapes)} meshes, faces: median {np.median(faces):.0f}, mean {np.mean(faces):.0f}; "
-        f"{views} views each, set-up included"
-    )
+    table = Table(title=f"{len(shapes)} meshes, faces: median {np.median(faces):.0f}, mean {np.mean(faces):.0f}; "
+                        f"{views} views each, set-up included")
     for column in ("renderer", "pixels", "images/s", "target", "x embreex", "images/CPU-s"):
         table.add_column(column, justify="left" if column == "renderer" else "right")
     rays = {result.size: result.images_per_s for result in results if result.renderer == "embreex"}
     for r in results:
-        table.add_row(
-            r.renderer,
-            str(r.size),
-            f"{r.images_per_s:.0f}",
-            str(r.target or ""),
-            f"{r.images_per_s / rays[r.size]:.1f}",
-            f"{r.images_per_cpu_s:.0f}",
-        )
+        table.add_row(r.renderer, str(r.size), f"{r.images_per_s:.0f}", str(r.target or ""),
+                      f"{r.images_per_s / rays[r.size]:.1f}", f"{r.images_per_cpu_s:.0f}")
     Console(width=110).print(table)
 
 
