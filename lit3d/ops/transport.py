@@ -12,7 +12,7 @@ from lit3d.ops.checks import check_sets
 from lit3d.ops.kernels import auction_cuda, pool
 from lit3d.ops.kernels.assignment import Assigned, assign, dense
 from lit3d.ops.kernels.assignment_kinds import Way
-from lit3d.ops.kernels.assignment_search import dual_value
+from lit3d.ops.kernels.assignment_search import dual_value, matched_cost
 from lit3d.ops.neighbours import gather_points, safe_sqrt
 
 
@@ -80,9 +80,9 @@ def match(
     def one(i: int) -> tuple[np.ndarray, float, float, np.ndarray | None]:
         if squared:
             index = dense(a[i], b[i], "sqeuclidean")
-            return index, float(((a[i] - b[i][index]) ** 2).sum()), np.nan, None
+            return index, matched_cost(a[i], b[i], index, True), np.nan, None
         found = assign(a[i], b[i], earlier[i], lists_only=certify)
-        cost = float(np.linalg.norm(a[i] - b[i][found.index], axis=1).sum())
+        cost = matched_cost(a[i], b[i], found.index, False)
         dual = dual_value(a[i], b[i], found.potential[1]) if certify and found.potential is not None else np.nan
         return found.index, cost, dual, found.potential
 

@@ -18,6 +18,7 @@ from lit3d.ops.kernels.assignment_kinds import (
     DENSE_ROOM,
     LISTS_FROM,
     SAMPLES,
+    TESTS_FROM,
     Way,
     choose,
     distinct,
@@ -267,8 +268,10 @@ def assign(
         lists_only: never a dense solver, so that there is a potential.
         budget: work allowed before a dense solver takes over; None: `effort`.
     """
-    n, scale, keys = len(x), unit_scale(x, y), np.empty((2, len(x)))
-    room = 0 if lists_only else DENSE_ROOM
+    n, room = len(x), 0 if lists_only else DENSE_ROOM
+    if n < TESTS_FROM and n <= room:
+        return Assigned(dense(x, y), None, Way.LAPJVR)
+    scale, keys = unit_scale(x, y), np.empty((2, n))
     way, guess, guided = Way.WARM, None, 0.0
     if earlier is not None and earlier.potential is not None and scale > 0.0 and n >= LISTS_FROM:
         rank = rank_of_partners(x, y, earlier.index, earlier.potential[1], SAMPLES)

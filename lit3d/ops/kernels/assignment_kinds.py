@@ -19,7 +19,7 @@ SAMPLES = 48  # points that a test looks at
 # Numbers of points; measured on all kinds of sets in tests/ops/test_assignment.py, one thread.
 TESTS_FROM = 96  # below, tests cost more than they save
 LISTS_FROM = 256  # below, a dense solver is faster on nearly everything
-NEAR_FROM, LATTICE_FROM = 320, 700
+NEAR_FROM, LATTICE_FROM = 400, 700
 MOSTLY_LISTS = 640  # below, a dense solver is faster where many points coincide
 FEW_KINDS_UP_TO = 1024  # the same where nearly all coincide
 DENSE_ROOM = 4096  # no matrix for more points: 128 MB
@@ -122,7 +122,7 @@ def mutual(x, y, scale, samples):
 def along_line(x, y, scale, keys):
     """Coordinates keys (2, n) of x and y along the line from x_0 to the farthest point, times scale.
 
-    Returns how far off that line a point is at most, times scale.
+    Returns, times scale: how far off that line a point is at most, the extent along it of the longer set, and of both.
     """
     n, farthest, off = x.shape[0], 0.0, 0.0
     direction = np.zeros(3)
@@ -137,8 +137,9 @@ def along_line(x, y, scale, keys):
                 for d in range(3):
                     direction[d] = (points[i, d] - x[0, d]) * scale
     direction /= math.sqrt(farthest)
+    own, least, greatest = 0.0, np.inf, -np.inf
     for s in range(2):
-        points = y if s == 1 else x
+        points, low, high = y if s == 1 else x, np.inf, -np.inf
         for i in range(n):
             key, square = 0.0, 0.0
             for d in range(3):
@@ -146,8 +147,9 @@ def along_line(x, y, scale, keys):
             for d in range(3):
                 square += ((points[i, d] - x[0, d]) * scale - key * direction[d]) ** 2
             keys[s, i] = key
-            off = max(off, square)
-    return math.sqrt(off)
+            off, low, high = max(off, square), min(low, key), max(high, key)
+        own, least, greatest = max(own, high - low), min(least, low), max(greatest, high)
+    return math.sqrt(off), own, greatest - least
 
 
 def line_potential(keys: np.ndarray) -> np.ndarray:
@@ -218,15 +220,12 @@ def choose(
         room: the most points for which there may be a matrix.
     """
     n = len(x)
-    if n < TESTS_FROM and n <= room:
-        return Way.LAPJVR
     if scale == 0.0 or one_point(x) or one_point(y):
         return Way.TRIVIAL
-    off = along_line(x, y, scale, keys)
+    off, own, both = along_line(x, y, scale, keys)
     if off < ON_LINE and 4 * n * off <= 1e-11 * np.abs(np.sort(keys[0]) - np.sort(keys[1])).sum():
         return Way.SORT
-    own = max(np.ptp(keys[0]), np.ptp(keys[1]))
-    if 5.0 * own < np.ptp(keys) and n >= min(LISTS_FROM, room + 1):
+    if 5.0 * own < both and n >= min(LISTS_FROM, room + 1):
         return Way.APART
     if n >= min(LISTS_FROM, room + 1):
         shared, ties = mutual(x, y, scale, SAMPLES)

@@ -339,3 +339,15 @@ def dual_value(rows, objects, price):
         for q in range(min(32, n - start)):
             total += least[q] - price[start + q]
     return total
+
+
+@kernel(**OPTIONS)
+def matched_cost(x, y, index, squared):
+    """The sum of the (squared) distances |x_i - y_index(i)|."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        j, square = index[i], 0.0
+        for d in range(3):
+            square += (x[i, d] - y[j, d]) ** 2
+        total += square if squared else np.sqrt(square)
+    return total
