@@ -66,6 +66,7 @@ def register_resolvers() -> None:
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("joined_keys", lambda node: "+".join(node), replace=True)
+    OmegaConf.register_new_resolver("fifth", lambda steps: max(1, steps // 5) if steps > 0 else 660, replace=True)
     OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:4], use_cache=True, replace=True)
 

@@ -67,3 +67,9 @@ def test_debug_wins_over_everything():
     cfg = config.compose("run", ["debug=tiny", "data=furniture", "model=pointset"])
     assert cfg.trainer.max_steps < 20
     assert "wandb" not in cfg.logger
+
+
+@pytest.mark.parametrize(("steps", "interval"), [(3300, 660), (1000, 200), (1003, 200), (3, 1), (-1, 660)])
+def test_validation_sees_the_last_weights_whatever_the_number_of_steps(steps, interval):
+    cfg = config.compose("run", [f"trainer.max_steps={steps}"])
+    assert cfg.trainer.val_check_interval == interval
