@@ -1,6 +1,14 @@
 """Networks: plain torch. Each is `forward(batch) -> structure` and declares `reads` and `predicts`."""
 
 from lit3d.networks.encoders import SmallEncoder
-from lit3d.networks.pointset import FullyConnectedHead, PointSetNet
+from lit3d.networks.heads import FullyConnectedHead, HourglassHead, TwoBranchHead, UpconvolutionHead
+from lit3d.networks.pointset import PointSetNet
 
-__all__ = ["FullyConnectedHead", "PointSetNet", "SmallEncoder"]
+__all__ = [
+    "FullyConnectedHead",
+    "HourglassHead",
+    "PointSetNet",
+    "SmallEncoder",
+    "TwoBranchHead",
+    "UpconvolutionHead",
+]
