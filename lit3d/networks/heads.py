@@ -91,11 +91,20 @@ class Decoder(nn.Module):
         return found
 
 
+def grid_of(points: int) -> tuple[int, int]:
+    """Rows and columns of a grid for n points: exactly n cells and sides within 1 : 2 if possible, else a few more."""
+    side = math.isqrt(points)
+    for rows in range(side, 0, -1):
+        if points % rows == 0 and points <= 2 * rows * rows:
+            return rows, points // rows
+    return max(1, side), -(-points // max(1, side))
+
+
 class UpconvolutionHead(nn.Module):
     """The upconvolution branch: an image of coordinates, every pixel a point, so a parameterisation of a surface.
 
-    The smallest nearly square grid with at least n cells is predicted and n of its cells are taken, evenly spread. It
-    begins as a flat sheet across the object and learns where each cell moves.
+    The grid has n cells (24 x 32 for 768, as in the paper); where n has no such divisors, it is nearly square and has a
+    few more, of which n are taken, evenly spread. It begins as a flat sheet across the object.
 
     Args:
         points: n.
@@ -109,7 +118,7 @@ class UpconvolutionHead(nn.Module):
 
     def __init__(self, points: int, code_size: int, map_channels: Sequence[int], levels: int = 3) -> None:
         super().__init__()
-        self.grid = (rows := max(1, round(math.sqrt(points))), columns := -(-points // rows))
+        self.grid = rows, columns = grid_of(points)
         cells = torch.arange(points) * (rows * columns) // points
         column, row = (cells % columns + 0.5) / columns, (cells // columns + 0.5) / rows
         uv = torch.stack([column, row], dim=1)

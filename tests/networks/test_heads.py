@@ -12,7 +12,7 @@ from lit3d.networks import (
     TwoBranchHead,
     UpconvolutionHead,
 )
-from lit3d.networks.heads import FULLY_CONNECTED, UPCONVOLUTION
+from lit3d.networks.heads import FULLY_CONNECTED, UPCONVOLUTION, grid_of
 
 HEADS = {
     "fc": partial(FullyConnectedHead, hidden=(16,)),
@@ -79,6 +79,13 @@ def test_the_branches_of_the_paper():
     assert int((layout.branch == UPCONVOLUTION).sum()) == 768
     assert layout.uv[:256].isnan().all()
     assert layout.uv[256:].unique(dim=0).shape == (768, 2)
+
+
+@pytest.mark.parametrize(
+    ("points", "grid"), [(768, (24, 32)), (1024, (32, 32)), (1, (1, 1)), (2, (1, 2)), (7, (2, 4)), (101, (10, 11))]
+)
+def test_the_grid_of_a_number_of_points(points, grid):
+    assert grid_of(points) == grid
 
 
 @pytest.mark.parametrize("points", [5, 99, 1000])
