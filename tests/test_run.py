@@ -46,6 +46,14 @@ def test_every_model_trains_with_every_loss_that_fits(run, model, loss):
     assert json.loads((folder / "status.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.parametrize("head", [path.stem for path in groups()["model/head"] if path.stem != "fc"])
+def test_every_head_trains_and_its_checkpoint_loads(run, head):
+    folder = run(f"model/head={head}", "callbacks.media=null", "callbacks.results.references=false")
+    module = load_module(folder / "checkpoints" / "last.ckpt")
+    assert module.network.head.layout.branch.shape == (256,)
+    assert json.loads((folder / "results.json").read_text())["test_failures"] == 0
+
+
 def test_the_run_folder_holds_what_a_report_needs(run):
     folder = run()
     results = json.loads((folder / "results.json").read_text())
