@@ -166,3 +166,13 @@ def test_wandb_offline_ends_with_its_job_even_when_the_job_fails(run, monkeypatc
     monkeypatch.setattr("lit3d.losses.point_sets.ops.chamfer", lambda x, y, **_: x.sum((1, 2)) * float("nan"))
     with pytest.raises(FloatingPointError):
         run("logger=default", "callbacks.media=null")
+
+
+def test_protocols_stand_in_both_files_and_beside_the_reference_rows(run):
+    folder = run("metrics.protocols=[p2m,occnet]", "callbacks.media=null")
+    results = json.loads((folder / "results.json").read_text())
+    assert results["test"]["occnet/chamfer_l1"] == pytest.approx(10 * results["test"]["chamfer_l1"], rel=1e-4)
+    row = results["references"]["test"]["truth_resampled"]["mean"]
+    assert row["p2m/fscore_tau"] > results["test"]["p2m/fscore_tau"]
+    with (folder / "per_sample.csv").open() as stream:
+        assert {"p2m/fscore_2tau", "mean_shape/p2m/fscore_2tau"} <= set(next(csv.DictReader(stream)))

@@ -66,12 +66,13 @@ class Results(pl.Callback):
             self.rows.append(row)
 
     def _references(self, module: Any, batch: Any) -> dict[str, dict[str, torch.Tensor]]:
-        truth, n = batch["points"], module.metrics.points
+        truth, n, axes = batch["points"], module.metrics.points, batch.get("object_to_target")
         assert self.constant is not None
         constant = self.constant.to(truth).expand(len(truth), -1, -1).contiguous()
-        rows = {"mean_shape/": module.metrics.score(constant, truth)}
+        rows = {"mean_shape/": module.metrics.score(constant, truth, object_to_target=axes)}
         if "spare_points" in batch and batch["spare_points"].shape[1] >= n:
-            rows["truth_resampled/"] = module.metrics.score(batch["spare_points"][:, :n].contiguous(), truth)
+            spare = batch["spare_points"][:, :n].contiguous()
+            rows["truth_resampled/"] = module.metrics.score(spare, truth, object_to_target=axes)
         return rows
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -98,7 +99,7 @@ class Results(pl.Callback):
         for split in dict.fromkeys(row["split"] for row in rows):
             mine = [row for row in rows if row["split"] == split]
             by_class = {c: [r for r in mine if r["category"] == c] for c in sorted({r["category"] for r in mine})}
-            own = [s for s in scores if "/" not in s]
+            own = [s for s in scores if s.split("/")[0] not in ROWS]  # `occnet/chamfer_l1` is one of its own
             means = {c: _means(part, own) for c, part in by_class.items()}
             summary[split] = _means(mine, own)
             summary[f"{split}_by_class"] = means

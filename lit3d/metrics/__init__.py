@@ -2,9 +2,12 @@
 
 from lit3d.metrics.point_sets import chamfer_l1, chamfer_l2sq, distances, emd, fscore, precision, recall, score_points
 from lit3d.metrics.predictions import SetMetrics
+from lit3d.metrics.protocols import PROTOCOLS, Protocol, score_protocols
 from lit3d.metrics.running import SampleMean, ScoreTable, SetScore
 
 __all__ = [
+    "PROTOCOLS",
+    "Protocol",
     "SampleMean",
     "ScoreTable",
     "SetMetrics",
@@ -17,4 +20,5 @@ __all__ = [
     "precision",
     "recall",
     "score_points",
+    "score_protocols",
 ]

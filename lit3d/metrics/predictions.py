@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lit3d.errors import UserError
 from lit3d.metrics.point_sets import Distances, score_points
+from lit3d.metrics.protocols import named, score_protocols
 from lit3d.structures import Structure
 
 
@@ -22,9 +23,10 @@ class SetMetrics:
         emd_in_validation: whether validation pays for it, too.
         extra: scores of your own by name, functions of `Distances` (b,).
         extra_worst: what a counted failure gets for each of them.
+        protocols: names of `lit3d.metrics.protocols` or `all`, scored in the test only, as `occnet/chamfer_l1` ...
 
     Raises:
-        UserError: points or a percentage is below 1.
+        UserError: no such protocol; points or a percentage is below 1.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class SetMetrics:
         emd_in_validation: bool = False,
         extra: Mapping[str, Callable[[Distances], Tensor]] | None = None,
         extra_worst: Mapping[str, float] | None = None,
+        protocols: str | Sequence[str] = (),
     ) -> None:
         if points < 1 or min(percents, default=1) < 1:
             got = f"{points} and {list(percents)}"
@@ -42,16 +45,22 @@ class SetMetrics:
         self.points, self.percents = points, tuple(percents)
         self.emd, self.emd_in_validation = emd, emd_in_validation
         self.extra, self.extra_worst = dict(extra or {}), dict(extra_worst or {})
+        self.protocols = named(protocols)
         if unstated := set(self.extra) - set(self.extra_worst):
             raise UserError(f"metrics.extra_worst must say what a failure gets for {', '.join(sorted(unstated))}")
 
     def __call__(self, prediction: Structure, batch: Mapping[str, Any], final: bool) -> dict[str, Float[Tensor, " b"]]:
         """Scores (b,) by name; `final` in the test, not in validation."""
         n = self.points if prediction.capacity is None else min(self.points, prediction.capacity)
-        return self.score(prediction.surface(n)[0], batch["points"], final)
+        return self.score(prediction.surface(n)[0], batch["points"], final, batch.get("object_to_target"))
 
-    def score(self, points: Tensor, truth: Tensor, final: bool = True) -> dict[str, Float[Tensor, " b"]]:
+    def score(
+        self, points: Tensor, truth: Tensor, final: bool = True, object_to_target: Tensor | None = None
+    ) -> dict[str, Float[Tensor, " b"]]:
         """Scores (b,) of given points (b, n, 3): for reference rows."""
         emd = self.emd if final else self.emd_in_validation
         size = min(points.shape[1], self.points) if emd else None
-        return score_points(points, truth, self.percents, size, self.extra, self.extra_worst)
+        scores = score_points(points, truth, self.percents, size, self.extra, self.extra_worst)
+        if final and self.protocols:
+            scores |= score_protocols(points, truth, self.protocols, object_to_target, emd)
+        return scores
