@@ -13,7 +13,8 @@ HEADS = {
     "recall_5pct": "R 5 %", "chamfer_l1": "CD-L1", "chamfer_l2sq": "CD-L2²", "emd": "EMD",
 }  # fmt: skip
 COLUMNS = tuple(HEADS)
-NAMES = {"mean_shape": "mean shape", "truth_resampled": "truth resampled"}
+NAMES = {"mean_shape": "mean shape", "retrieval": "retrieval by pixels", "oracle": "oracle retrieval",
+         "truth_resampled": "truth resampled"}  # fmt: skip
 
 
 def print_summary(summary: dict[str, Any], folder: Path, best: str | None) -> None:
@@ -39,11 +40,23 @@ def _split_table(summary: dict[str, Any], split: str) -> Table:
     table.add_row(label, *(_number(c, summary[split][c]) for c in columns), style="bold")
     for name, row in summary.get("references", {}).get(split, {}).items():
         table.add_row(NAMES[name], *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
+    gap, gains = summary.get(f"{split}_gap_closed", {}), summary.get(f"{split}_beats_retrieval", {})
+    if gap:
+        shares = (f"{gap[c]:.0%}" if c in gap else "-" for c in columns)
+        table.add_row("gap closed", *shares, style="bold")
     for category, row in summary[f"{split}_by_class"].items():
         table.add_row(f"  {category}", *(_number(c, row[c]) for c in columns))
     caption = f"failures {summary[f'{split}_failures']}, coverage {summary[f'{split}_coverage']:.1%}"
+    if "fscore_5pct" in gains:
+        caption += "\n" + _verdict(gains["fscore_5pct"])
     table.caption, table.caption_justify = caption, "left"
     return table
+
+
+def _verdict(gain: dict[str, float]) -> str:
+    answer = "yes" if gain["low"] > 0 else "no" if gain["high"] < 0 else "cannot be told"
+    interval = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
+    return f"beats retrieval? {answer}: F 5 % {gain['mean']:+.3f} (95 % interval over objects {interval})"
 
 
 def _short(path: str | Path) -> str:

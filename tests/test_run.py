@@ -59,7 +59,9 @@ def test_the_run_folder_holds_what_a_report_needs(run):
     results = json.loads((folder / "results.json").read_text())
     assert set(results) >= {"test", "test_by_class", "test_mean_over_classes", "references", "counts", "seed", "system",
                             "test_coverage", "seconds", "steps"}  # fmt: skip
-    assert set(results["references"]["test"]) == {"mean_shape", "truth_resampled"}
+    assert set(results["references"]["test"]) == {"mean_shape", "retrieval", "oracle", "truth_resampled"}
+    assert set(results["test_beats_retrieval"]["emd"]) == {"mean", "low", "high"}
+    assert results["test_gap_closed"]["fscore_5pct"] < 1
     assert (results["counts"]["n"], results["counts"]["m"]) == (256, 512)
     with (folder / "per_sample.csv").open() as stream:
         rows = list(csv.DictReader(stream))

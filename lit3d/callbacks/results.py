@@ -14,10 +14,11 @@ import pytorch_lightning as pl
 import torch
 
 from lit3d import __version__
+from lit3d.callbacks.references import Neighbours, beats, gap_closed
 from lit3d.metrics import reference
 
 IDENTITY = ("split", "object", "category", "view")
-ROWS = ("mean_shape", "truth_resampled")
+ROWS = ("mean_shape", "retrieval", "oracle", "truth_resampled")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -35,19 +36,23 @@ class Results(pl.Callback):
 
     Args:
         folder: the run folder.
-        references: whether the rows *mean shape* and *truth resampled to n* are scored beside the model.
+        references: whether the rows of `ROWS` are scored beside the model: the best constant, the object of the most
+            similar training picture, the training object closest to the truth, the truth resampled to n.
     """
 
     def __init__(self, folder: str | Path, references: bool = True) -> None:
         self.folder, self.references = Path(folder), references
         self.rows: list[dict[str, Any]] = []
         self.constant: torch.Tensor | None = None
+        self.neighbours: dict[str, Neighbours] = {}
         self.summary: dict[str, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the best constant prediction before a test, where gradients are still allowed."""
         if stage == "test" and self.references:
             self.rows = []
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            self.neighbours = {split: Neighbours(data, split) for split in data.splits()}
             self.constant = mean_shape_of(trainer.datamodule, pl_module.metrics.points)  # type: ignore[attr-defined,union-attr,arg-type]
 
     def on_test_batch_end(
@@ -55,8 +60,8 @@ class Results(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Keep the scores of a batch with the identity of each sample."""
-        scores = {"": outputs} | (self._references(pl_module, batch) if self.references else {})
         split = trainer.datamodule.splits()[dataloader_idx]  # type: ignore[attr-defined]
+        scores = {"": outputs} | (self._references(pl_module, batch, split) if self.references else {})
         for i, (name, category, view) in enumerate(
             zip(batch["object"], batch["category"], batch["view"].tolist(), strict=True)
         ):
@@ -65,11 +70,13 @@ class Results(pl.Callback):
                 row |= {f"{prefix}{key}": float(value[i]) for key, value in values.items()}
             self.rows.append(row)
 
-    def _references(self, module: Any, batch: Any) -> dict[str, dict[str, torch.Tensor]]:
+    def _references(self, module: Any, batch: Any, split: str) -> dict[str, dict[str, torch.Tensor]]:
         truth, n, axes = batch["points"], module.metrics.points, batch.get("object_to_target")
         assert self.constant is not None
         constant = self.constant.to(truth).expand(len(truth), -1, -1).contiguous()
         rows = {"mean_shape/": module.metrics.score(constant, truth, object_to_target=axes)}
+        for name, points in self.neighbours[split].points(batch, n).items():
+            rows[f"{name}/"] = module.metrics.score(points, truth, object_to_target=axes)
         if "spare_points" in batch and batch["spare_points"].shape[1] >= n:
             spare = batch["spare_points"][:, :n].contiguous()
             rows["truth_resampled/"] = module.metrics.score(spare, truth, object_to_target=axes)
@@ -114,6 +121,12 @@ class Results(pl.Callback):
                         "mean": _means(mine, keys, strip),
                         "by_class": {c: _means(part, keys, strip) for c, part in by_class.items()},
                     }
+            found = {k: v["mean"] for k, v in summary.get("references", {}).get(split, {}).items()}
+            if {"mean_shape", "truth_resampled"} <= set(found):
+                gap = gap_closed(summary[split], found["mean_shape"], found["truth_resampled"])
+                summary[f"{split}_gap_closed"] = gap
+            if "retrieval" in found:
+                summary[f"{split}_beats_retrieval"] = beats(mine, "retrieval", own, _more_is_better)
         data = trainer.datamodule  # type: ignore[attr-defined]
         return summary | {
             "counts": {"n": module.metrics.points, "m": data.test_points, "images": len(rows),
@@ -143,6 +156,10 @@ def mean_shape_of(data: Any, points: int) -> torch.Tensor:
     np.save(aside, found.numpy())
     aside.replace(cache)
     return found
+
+
+def _more_is_better(score: str) -> bool:
+    return score.rsplit("/", 1)[-1].startswith(("fscore", "precision", "recall"))
 
 
 def _means(rows: list[dict[str, Any]], keys: list[str], names: dict[str, str] | None = None) -> dict[str, float]:

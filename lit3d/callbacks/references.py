@@ -1,0 +1,126 @@
+"""What recognition alone would answer, and how a model compares: retrieval, oracle, share of the gap, intervals."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from lit3d.ops.neighbours import nearest_both
+
+SIDE = 16  # pictures are compared as SIDE x SIDE averages
+PREFILTER = 256  # points of the first pass of the oracle
+FINALISTS = 8  # objects that are compared again
+FULL = 1024  # points of that second pass
+
+
+class Neighbours:
+    """For each test view the training view that looks most like it, for each test object the closest training object.
+
+    Computed once for a dataset, split and number of views, and kept beside the dataset under its fingerprint. Neither
+    depends on the frame: the oracle compares in the objects' axes, and its answer is turned as the test view is.
+
+    Args:
+        data: a data module that is set up.
+        split: a test split.
+    """
+
+    def __init__(self, data: Any, split: str) -> None:
+        self.data = data
+        self.train = data.dataset("train", keys=("points",), points=min(FULL, data.opened.point_count))
+        rows = data.dataset(split, keys=("points",)).rows
+        views = max(view for _, view in rows) + 1
+        path = data.root / "references" / f"neighbours_{data.info.get('fingerprint')}_{split}_{views}.npz"
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as kept:
+                seen, oracle = kept["seen"], kept["oracle"]
+        else:
+            seen, oracle = self._seen(rows), self._closest(list(dict.fromkeys(name for name, _ in rows)))
+            path.parent.mkdir(exist_ok=True)
+            aside = path.with_name(f".{os.getpid()}.npz")
+            np.savez(aside, seen=seen, oracle=oracle)
+            aside.replace(path)
+        objects = list(dict.fromkeys(name for name, _ in self.train.rows))
+        self.seen = {row: int(i) for row, i in zip(rows, seen, strict=True)}
+        names = dict.fromkeys(name for name, _ in rows)
+        self.oracle = {name: objects[i] for name, i in zip(names, oracle, strict=True)}
+
+    def points(self, batch: Mapping[str, Any], n: int) -> dict[str, Float[Tensor, "b n 3"]]:
+        """Rows `retrieval` and `oracle` for a batch: n true points of the found objects in the target frame."""
+        retrieved, closest = [], []
+        for i, (name, view) in enumerate(zip(batch["object"], batch["view"].tolist(), strict=True)):
+            retrieved.append(self.train.truth(self.seen[name, view])[:n])
+            turn = batch["object_to_target"][i].cpu()
+            closest.append(self._object(self.oracle[name], n) @ turn[:3, :3].T + turn[:3, 3])
+        return {k: torch.stack(v).to(batch["points"]) for k, v in (("retrieval", retrieved), ("oracle", closest))}
+
+    def _object(self, name: str, count: int) -> Tensor:
+        return torch.from_numpy(np.asarray(self.data.opened.point_array(name, "points", 0, count), np.float32))
+
+    def _pictures(self, rows: Sequence[tuple[str, int]]) -> Float[Tensor, "r d"]:
+        found = []
+        for start in range(0, len(rows), 256):
+            part = [self.data.opened.image(name, view) for name, view in rows[start : start + 256]]
+            rgba = torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255
+            on_grey = rgba[:, :3] * rgba[:, 3:] + 0.5 * (1 - rgba[:, 3:])
+            found.append(adaptive_avg_pool2d(on_grey, SIDE).flatten(1))
+        return torch.cat(found).double()
+
+    def _seen(self, rows: Sequence[tuple[str, int]]) -> Int[np.ndarray, " r"]:
+        train, test = self._pictures(self.train.rows), self._pictures(rows)
+        squared = train.square().sum(1) - 2 * test @ train.T  # less |test|^2, which is the same for all; in float64
+        return squared.argmin(1).numpy()
+
+    def _closest(self, names: Sequence[str]) -> Int[np.ndarray, " o"]:
+        objects = list(dict.fromkeys(name for name, _ in self.train.rows))
+        count = min(FULL, self.data.opened.point_count)
+        train, test = (torch.stack([self._object(n, count) for n in part]) for part in (objects, names))
+        return np.array([closest_shape(truth, train) for truth in test])
+
+
+def closest_shape(truth: Float[Tensor, "m 3"], shapes: Float[Tensor, "o m 3"]) -> int:
+    """Index of the shape with the least Chamfer distance; all are compared by PREFILTER points, the best in full."""
+
+    def chamfer(candidates: Tensor, count: int) -> Tensor:
+        one = truth[:count].expand(len(candidates), -1, -1).contiguous()
+        (forth, _), (back, _) = nearest_both(candidates[:, :count].contiguous(), one)
+        return forth.mean(1) + back.mean(1)
+
+    finalists = chamfer(shapes, PREFILTER).topk(min(FINALISTS, len(shapes)), largest=False).indices
+    return int(finalists[chamfer(shapes[finalists], FULL).argmin()])
+
+
+def gap_closed(own: Mapping[str, float], low: Mapping[str, float], high: Mapping[str, float]) -> dict[str, float]:
+    """(own - low) / (high - low) of each score: 0 as good as the mean shape, 1 as the truth resampled."""
+    return {k: (own[k] - low[k]) / (high[k] - low[k]) for k in own if k in low and k in high and high[k] != low[k]}
+
+
+def paired_interval(
+    gains: Float[np.ndarray, " s"], objects: Sequence[str], draws: int = 2000, seed: int = 0
+) -> dict[str, float]:
+    """Mean gain over samples with its 95 % interval, by a bootstrap that draws whole objects (percentiles).
+
+    Views of one object are not independent, so objects are drawn, each with all its views.
+    """
+    _, group = np.unique(np.asarray(objects), return_inverse=True)
+    totals, counts = np.bincount(group, gains), np.bincount(group)
+    chosen = np.random.default_rng(seed).integers(0, len(counts), (draws, len(counts)))
+    means = totals[chosen].sum(1) / counts[chosen].sum(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return {"mean": float(np.mean(gains)), "low": float(low), "high": float(high)}
+
+
+def beats(
+    rows: Sequence[Mapping[str, Any]], name: str, scores: Sequence[str], shares: Callable[[str], bool]
+) -> dict[str, dict[str, float]]:
+    """Paired gains over the row `name`, positive where the model is better; `shares(score)` says if more is better."""
+    objects = [row["object"] for row in rows]
+    signs = {k: 1.0 if shares(k) else -1.0 for k in scores if f"{name}/{k}" in rows[0]}
+    return {
+        k: paired_interval(np.array([sign * (row[k] - row[f"{name}/{k}"]) for row in rows]), objects)
+        for k, sign in signs.items()
+    }
