@@ -3,9 +3,12 @@
 import gc
 import json
 import logging
+import os
 import time
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from lit3d import trust
+from lit3d import resume, trust
 from lit3d.build import build_module, instantiate, plain
-from lit3d.callbacks import Results, write_atomically
+from lit3d.callbacks import MetricsFile, Results, write_atomically
 from lit3d.errors import UserError
 from lit3d.summary import print_summary
 
@@ -27,6 +30,8 @@ HARMLESS = (
     r".*LeafSpec.*deprecated.*",  # inside Lightning
     r".*does not have many workers.*",  # loading is a small share of a step; data.workers is the user's
     r".*batch_size. from an ambiguous collection.*",
+    r".*your dataloader is not resumable.*",  # EpochSampler goes on where the checkpoint says
+    r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run's is
 )
 
 
@@ -37,14 +42,27 @@ def train(cfg: DictConfig) -> float | None:
         The test F-score at 5 %, for sweepers; None when the run was told not to test.
     """
     config = plain(cfg)
-    folder = Path(config["paths"]["output"])
+    folder = fresh = Path(config["paths"]["output"])
+    earlier = resume.find(config) if config["resume"] else None
+    if earlier is not None:
+        folder = earlier.folder
+        cfg.paths.output = str(folder)
+        config = plain(cfg)
     folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        resume.drop_fresh(fresh, folder)
+        return _job(config, folder, earlier)
+
+
+def _job(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None) -> float | None:
+    """One job, and in status.json how it ended."""
     began = time.monotonic()
-    _status(folder, "running")
+    resumed = None if earlier is None else earlier.step
+    _status(folder, "running", resumed=resumed)
     try:
-        score = _train(config, folder)
+        score = _train(config, folder, earlier)
     except BaseException as error:
-        _status(folder, "failed", f"{type(error).__name__}: {error}", time.monotonic() - began)
+        _status(folder, "failed", f"{type(error).__name__}: {error}", time.monotonic() - began, resumed)
         if not isinstance(error, UserError):
             log.exception("the run in %s failed", folder)
         traceback.clear_frames(error.__traceback__)  # a sweep keeps the exception, and its frames the model
@@ -52,11 +70,34 @@ def train(cfg: DictConfig) -> float | None:
     finally:
         _finish_wandb()
         gc.collect()
-    _status(folder, "finished", seconds=time.monotonic() - began)
+    _status(folder, "finished", seconds=time.monotonic() - began, resumed=resumed)
     return score
 
 
-def _train(config: dict[str, Any], folder: Path) -> float | None:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse a folder that another process trains in; further ranks of one run share its folder."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
+    try:
+        import fcntl
+    except ImportError:  # Windows: a second process is not noticed there
+        yield
+        return
+    path = folder / ".lock"
+    with path.open("ab") as stream:
+        try:  # lockf, not flock: loader processes that outlive a killed run for seconds would hold an inherited lock
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"another process trains in {folder} just now: wait until it ends") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None) -> float | None:
     console = Console()
     for text in HARMLESS:
         warnings.filterwarnings("ignore", text)
@@ -74,7 +115,10 @@ def _train(config: dict[str, Any], folder: Path) -> float | None:
     module.config["camera"] = data.nominal_camera()
     made = time.monotonic()
     trainer = _trainer(config)
-    trainer.fit(module, datamodule=data, ckpt_path=config["resume"])
+    for logger in trainer.loggers:
+        if earlier is not None and isinstance(logger, MetricsFile):
+            logger.keep_until(earlier.step)
+    trainer.fit(module, datamodule=data, ckpt_path=earlier and str(earlier.checkpoint), weights_only=True)
     trained = time.monotonic()
     if not config["test"]:
         console.print(f"Trained {trainer.global_step} steps; test=false, so nothing is scored. Run folder: {folder}")
@@ -122,8 +166,12 @@ def _trainer(config: dict[str, Any]) -> pl.Trainer:
     return trainer
 
 
-def _status(folder: Path, state: str, reason: str | None = None, seconds: float | None = None) -> None:
-    status = {"status": state, "reason": reason, "seconds": None if seconds is None else round(seconds, 1)}
+def _status(
+    folder: Path, state: str, reason: str | None = None, seconds: float | None = None, resumed: int | None = None
+) -> None:
+    """Say how a run stands; `resumed` is the step that this start went on from."""
+    status: dict[str, Any] = {"status": state, "reason": reason, "seconds": seconds and round(seconds, 1)}
+    status |= {} if resumed is None else {"resumed": True, "resumed_from_step": resumed}
     write_atomically(folder / "status.json", json.dumps(status) + "\n")
 
 

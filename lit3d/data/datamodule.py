@@ -78,6 +78,7 @@ class ShapeDataModule(pl.LightningDataModule):
         self.validation_views, self.test_views = validation_views, test_views
         self.keys: tuple[str, ...] = ("points",)
         self.reader: DatasetReader | None = None
+        self.start = (0, 0)
         self._made = False
 
     def need(self, keys: Sequence[str]) -> None:
@@ -192,13 +193,27 @@ class ShapeDataModule(pl.LightningDataModule):
         first = {name: i for i, (name, _) in reversed(list(enumerate(dataset.rows))) if name in chosen}
         return [dataset[i] for _, i in sorted(first.items())]
 
+    # --- resuming -------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far training has come: what loader processes have read ahead does not count."""
+        assert self.trainer is not None
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        return {"epoch": self.trainer.current_epoch, "batches": done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.start = (state_dict["epoch"], state_dict["batches"])
+
     # --- loaders ---------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> DataLoader:
         """Endless in the number of epochs; the last uneven batch is dropped."""
         dataset = self.dataset("train")
         size = min(self.batch_size, len(dataset))
-        return self._loader(dataset, sampler=EpochSampler(len(dataset), self.seed), batch_size=size, drop_last=True)
+        epoch, batches = self.start
+        sampler = EpochSampler(len(dataset), self.seed, start=(epoch, batches * size))
+        return self._loader(dataset, sampler=sampler, batch_size=size, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
         """An even spread of validation views."""

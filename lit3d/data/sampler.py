@@ -16,10 +16,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
     Args:
         length: number of samples.
         seed: the run's seed.
+        start: (epoch, samples): what this process has already seen of the epoch that a resumed run goes on with.
     """
 
-    def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed, self.epoch = length, seed, 0
+    def __init__(self, length: int, seed: int, start: tuple[int, int] = (0, 0)) -> None:
+        self.length, self.seed, self.start, self.epoch = length, seed, start, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation of the next iteration."""
@@ -29,10 +30,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
         """(epoch, index) in this epoch's order."""
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
         rank, world = _rank_and_world()
-        return iter([(self.epoch, int(i)) for i in order[rank : len(order) - len(order) % world : world]])
+        mine = order[rank : len(order) - len(order) % world : world]
+        seen = self.start[1] if self.start[0] == self.epoch else 0
+        return iter([(self.epoch, int(i)) for i in mine[seen:]])
 
     def __len__(self) -> int:
-        """Samples of this process."""
+        """Samples of this process in a whole epoch, those already seen included: Lightning counts them itself."""
         return self.length // _rank_and_world()[1]
 
 

@@ -1,0 +1,82 @@
+"""metrics.csv: the curves of a run, whole at every moment, and continued by a resumed run."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from lit3d.callbacks.results import write_atomically
+
+
+class MetricsFile(Logger):
+    """Every logged row as a line of `metrics.csv`.
+
+    Lightning's CSVLogger deletes the file of an earlier start and rewrites it in place; this one writes it whole.
+
+    Args:
+        folder: the run folder.
+        every: rows between two writings; a checkpoint writes the file, too.
+    """
+
+    def __init__(self, folder: str | Path, every: int = 20) -> None:
+        super().__init__()
+        self.folder, self.every = Path(folder), every
+        self.rows: list[dict[str, Any]] = []
+
+    @property
+    def name(self) -> str:
+        """None of its own: the folder is the run's."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """None of its own: the folder is the run's."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self.folder)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / "metrics.csv"
+
+    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
+        """Nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add a row; `step` counts from 0: the row of step s is logged after s + 1 optimiser steps."""
+        self.rows.append({"step": len(self.rows) if step is None else step} | metrics)
+        if len(self.rows) % self.every == 0:
+            self.save()
+
+    def keep_until(self, steps: int) -> None:
+        """Go on with the rows that the file of an earlier start has of its first `steps` optimiser steps."""
+        if not self.path.is_file():
+            return
+        with self.path.open(encoding="utf-8", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if int(row["step"]) < steps]
+        self.rows = [{k: v for k, v in row.items() if v != ""} for row in rows]
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write all rows: `step` first, the other columns sorted."""
+        if not self.rows:
+            return
+        columns = ["step", *sorted(set().union(*self.rows) - {"step"})]
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.path, stream.getvalue())
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what is left."""
+        self.save()

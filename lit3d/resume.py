@@ -1,0 +1,115 @@
+"""Which run `resume=` means, and whether the config at hand may go on with it."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from lit3d.errors import UserError
+
+FREE = ("data.workers", "data.root", "data.source")  # where and how data is read does not change a sample
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run that goes on.
+
+    Attributes:
+        folder: its run folder.
+        checkpoint: the file it goes on from.
+        step: optimiser steps already done.
+    """
+
+    folder: Path
+    checkpoint: Path
+    step: int
+
+
+def find(config: Mapping[str, Any]) -> Resumption:
+    """The run that `config["resume"]` names: `last`, a run folder, or a checkpoint inside one.
+
+    Raises:
+        UserError: nothing to resume, a finished run, a file that is no checkpoint, or a config that differs.
+    """
+    wanted, fresh = str(config["resume"]), Path(config["paths"]["output"])
+    checkpoint = _newest(fresh, config["name"]) if wanted == "last" else _named(Path(wanted))
+    folder = checkpoint.parent.parent
+    if _state(folder) == "finished":
+        raise UserError(f"resume={wanted}: the run in {folder} is finished; start a new one without resume")
+    try:
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        before, step = saved["lit3d"]["config"], int(saved["global_step"])
+    except Exception as error:  # unpickling reports a damaged or foreign file by almost any error
+        raise UserError(f"resume={wanted}: {checkpoint} is no checkpoint of lit3d ({type(error).__name__})") from None
+    _check_same(before, config, folder)
+    return Resumption(folder, checkpoint, step)
+
+
+def _newest(fresh: Path, name: str) -> Path:
+    """The last checkpoint of the newest unfinished run of this name beside the folder of this start."""
+    found = [
+        path / "checkpoints" / "last.ckpt"
+        for path in (fresh.parent.iterdir() if fresh.parent.is_dir() else ())
+        if path != fresh and _state(path) not in (None, "finished") and _name(path) == name
+    ]
+    found = [path for path in found if path.is_file()]
+    if not found:
+        raise UserError(
+            f"resume=last: {fresh.parent} holds no unfinished run named '{name}' with a checkpoint; "
+            "give resume=<run folder>, or start without resume"
+        )
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def _named(path: Path) -> Path:
+    checkpoint = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    if not checkpoint.is_file():
+        raise UserError(f"resume={path}: there is no checkpoint {checkpoint}; give last, a run folder, or a checkpoint")
+    return checkpoint.resolve()
+
+
+def _state(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / "status.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _name(folder: Path) -> str | None:
+    path = folder / "config.yaml"
+    return OmegaConf.load(path).get("name") if path.is_file() else None
+
+
+def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    for part in ("model", "loss", "data", "seed"):
+        for key, old, new in differences(before.get(part), now.get(part), part):
+            if not key.startswith(FREE):
+                raise UserError(
+                    f"the run in {folder} has {key}={old}, but this config says {new}: "
+                    "a resumed run goes on with the config that it began with"
+                )
+
+
+def differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """(dotted key, old, new) wherever two plain trees differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(
+            old.keys() | new.keys(), key=lambda k: (isinstance(old.get(k), dict), k)
+        ):  # short names first
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}")
+    elif old != new:
+        yield path, old, new
+
+
+def drop_fresh(fresh: Path, folder: Path) -> None:
+    """The folder that Hydra made for this start is needless: its record moves into the run that goes on."""
+    if fresh.resolve() == folder.resolve() or not (fresh / ".hydra").is_dir():
+        return
+    if {path.name for path in fresh.iterdir() if path.is_dir() or path.stat().st_size} == {".hydra"}:
+        shutil.move(fresh / ".hydra", folder / f".hydra_{fresh.name}")
+        shutil.rmtree(fresh, ignore_errors=True)
