@@ -82,7 +82,7 @@ def _state(folder: Path) -> str | None:
 
 def _name(folder: Path) -> str | None:
     path = folder / "config.yaml"
-    return OmegaConf.load(path).get("name") if path.is_file() else None
+    return OmegaConf.select(OmegaConf.load(path), "name") if path.is_file() else None
 
 
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:

@@ -118,7 +118,8 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     for logger in trainer.loggers:
         if earlier is not None and isinstance(logger, MetricsFile):
             logger.keep_until(earlier.step)
-    trainer.fit(module, datamodule=data, ckpt_path=earlier and str(earlier.checkpoint), weights_only=True)
+    checkpoint = None if earlier is None else earlier.checkpoint
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     trained = time.monotonic()
     if not config["test"]:
         console.print(f"Trained {trainer.global_step} steps; test=false, so nothing is scored. Run folder: {folder}")

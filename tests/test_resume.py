@@ -81,6 +81,7 @@ def test_a_run_cut_anywhere_ends_with_the_weights_and_curves_of_one_that_was_not
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_process_goes_on(datasets, tmp_path, whole, workers):
     folder = tmp_path / "killed"
+    overrides = [*QUIET, f"paths.data={datasets}", f"paths.output={folder}", f"data.workers={workers}"]
     code = (
         "import os, signal, lit3d.modules.base as b, lit3d.training as t; from lit3d.config import compose\n"
         "real = b.ReconstructionModule.training_step\n"
@@ -88,7 +89,7 @@ def test_a_killed_process_goes_on(datasets, tmp_path, whole, workers):
         "    if self.global_step == 9: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return real(self, *a)\n"
         "b.ReconstructionModule.training_step = step\n"
-        f"t.train(compose('run', {[*QUIET, f'paths.data={datasets}', f'paths.output={folder}', f'data.workers={workers}']}))"
+        f"t.train(compose('run', {overrides}))"
     )
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     died = subprocess.run([sys.executable, "-c", code], env=environment, cwd=Path(__file__).parents[1], timeout=200)

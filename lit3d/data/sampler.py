@@ -20,7 +20,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """
 
     def __init__(self, length: int, seed: int, start: tuple[int, int] = (0, 0)) -> None:
-        self.length, self.seed, self.start, self.epoch = length, seed, start, 0
+        self.length, self.seed, self.start = length, seed, start
+        self.epoch = start[0]  # loader processes read ahead before Lightning calls set_epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation of the next iteration."""
