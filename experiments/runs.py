@@ -26,11 +26,22 @@ class Run:
     results: dict[str, Any]
 
     def score(self, name: str, category: str | None = None, row: str | None = None) -> float:
-        """A score on the split `test`: of the model, or of a reference row; of all images, or of one category."""
-        if row is None:
-            return float((self.results["test_by_class"][category] if category else self.results["test"])[name])
-        found = self.results["references"]["test"][row]
-        return float((found["by_class"][category] if category else found["mean"])[name])
+        """A score on the split `test`: of the model, or of a reference row; of all images, or of one category.
+
+        Raises:
+            UserError: the run was not scored so.
+        """
+        try:
+            if row is None:
+                found = self.results["test_by_class"][category] if category else self.results["test"]
+            else:
+                rows = self.results["references"]["test"][row]
+                found = rows["by_class"][category] if category else rows["mean"]
+            return float(found[name])
+        except KeyError as error:
+            where = f"the row '{row}'" if row else "the model"
+            what = f"{where} on {category or 'all categories'}"
+            raise UserError(f"{self.folder} has no {name} of {what} ({error} is missing)") from None
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[Run]:

@@ -121,10 +121,10 @@ def draw_grid(axes: Axes, cells: Sequence[Cell]) -> None:
 def draw_gain(axes: Axes, cells: Sequence[Cell]) -> None:
     """What the model gains over retrieval, with intervals."""
     views = sorted({cell.views for cell in cells})
-    for v, style in zip(views, ("--", "-", ":", "-."), strict=False):
+    for i, (v, style) in enumerate(zip(views, ("--", "-", ":", "-."), strict=False)):
         mine = [cell for cell in cells if cell.views == v]
         mean, low, high = np.array([cell.gain for cell in mine]).T
-        x, away = [c.objects for c in mine], np.abs([mean - low, high - mean])
+        x, away = [c.objects * 1.04**i for c in mine], np.abs([mean - low, high - mean])
         label = f"{v} view{'s' * (v > 1)}"
         axes.errorbar(x, mean, away, fmt="o" + style, color=COLOURS[None], ms=5, lw=1.4, capsize=3, label=label)
     axes.axhline(0, color="black", lw=0.8)

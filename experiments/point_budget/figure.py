@@ -56,13 +56,14 @@ def crossing(points: np.ndarray, level: float) -> float:
     return float(np.exp(np.log(n[i - 1]) + share * np.log(n[i] / n[i - 1])))
 
 
-def draw_score(axes: Axes, rows: Any, areas: np.ndarray, score: str, networks: Sequence[Run]) -> None:
+def draw_score(axes: Axes, rows: Any, surfaces: Any, score: str, networks: Sequence[Run]) -> None:
     """One score over n: measured, formula, networks."""
     n = np.geomspace(COUNTS[0], COUNTS[-1], 100)
+    areas = np.array([s["area"] for s in surfaces])
     if score == "chamfer_l1":
         laws = [np.array([ceiling.chamfer_l1(k, areas, m).mean() for k in n]) for m in (TRUTH, np.inf)]
         axes.set(yscale="log", title="chamfer_l1 (longest side = 1)")
-        axes.set_yticks([0.003, 0.005, 0.01, 0.02, 0.04], [".003", ".005", ".01", ".02", ".04"])
+        axes.set_yticks([0.003, 0.005, 0.01, 0.02, 0.04, 0.1], [".003", ".005", ".01", ".02", ".04", ".1"])
         axes.yaxis.set_minor_formatter("")
     else:
         radius = int(score.removeprefix("fscore_").removesuffix("pct")) / 100
@@ -70,6 +71,10 @@ def draw_score(axes: Axes, rows: Any, areas: np.ndarray, score: str, networks: S
         axes.set(ylim=(0, 1.03), title=f"F at {radius:.0%}")
     axes.plot(n, laws[0], color=BLUE, lw=1, label=f"formula, m = {TRUTH:,}")
     axes.plot(n, laws[1], color=GREY, lw=1, ls="--", label="formula, dense truth")
+    if score != "chamfer_l1":
+        real = areas / np.array([s[score.replace("fscore", "ball_ratio")] for s in surfaces])
+        law = [ceiling.fscore(k, real, radius, TRUTH).mean() for k in n]
+        axes.plot(n, law, color=BLUE, lw=1.2, ls=":", label=f"m = {TRUTH:,}, ball as measured")
     axes.plot(*curve(rows, "uniform", score).T, "o", color=BLUE, ms=5, label="truth, uniform points")
     axes.plot(*curve(rows, "farthest", score).T, "s-", color=GREEN, ms=4, lw=1, label="truth, farthest points")
     if networks:
@@ -116,10 +121,9 @@ def draw_needed(axes: Axes, rows: Any, surfaces: Any) -> None:
 def draw(rows: Any, surfaces: Any, networks: Sequence[Run], path: Path) -> None:
     """The whole figure."""
     figure, grid = plt.subplots(2, 3, figsize=(13, 7.4), layout="constrained")
-    areas = np.array([s["area"] for s in surfaces])
     scores = [f"fscore_{p}pct" for p in PERCENTS] + ["chamfer_l1"]
     for axes, score in zip(grid.flat, scores, strict=False):
-        draw_score(axes, rows, areas, score, networks)
+        draw_score(axes, rows, surfaces, score, networks)
         axes.set_xscale("log", base=2)
         axes.set_xticks([64, 256, 1024, 4096, 16384], ["64", "256", "1,024", "4,096", "16,384"])
         axes.set_xlabel("n")

@@ -42,6 +42,10 @@ def test_runs_are_found_below_a_sweep_and_a_scoreless_folder_is_no_run(tmp_path)
     assert runs[1].score("fscore_5pct") == pytest.approx(0.45)
     assert runs[1].score("fscore_5pct", "chair") == pytest.approx(0.3)
     assert runs[1].score("fscore_5pct", "mug", "oracle") == pytest.approx(0.66)
+    with pytest.raises(UserError, match="has no fscore_5pct of the row 'mean_shape' on all categories"):
+        runs[0].score("fscore_5pct", row="mean_shape")
+    with pytest.raises(UserError, match="has no fscore_5pct of the model on bed"):
+        runs[0].score("fscore_5pct", "bed")
     with pytest.raises(UserError, match="holds no finished run: expected a run folder or a sweep"):
         read_runs([tmp_path / "sweep/2_failed"])
 
