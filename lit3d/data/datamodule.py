@@ -1,7 +1,5 @@
 """The one LightningDataModule: any dataset on disk, in one frame, with one kind of randomness."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -155,16 +153,6 @@ class ShapeDataModule(pl.LightningDataModule):
     def rows(self, split: str) -> list[tuple[str, int]]:
         """(object id, view) of a split, without what training is not to see."""
         return self.selection.rows(self.opened.objects, split)
-
-    @property
-    def training_key(self) -> str:
-        """16 hexadecimal digits that stand for the training set: dataset, objects, views and frame.
-
-        What is computed from training samples and kept on disk must carry it in its name.
-        """
-        made = [self.info[k] for k in ("source", "settings", "items")]
-        facts = json.dumps([made, self.rows("train"), self.frame], sort_keys=True)
-        return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
     def nominal_camera(self) -> dict[str, Any]:
         """What a network may assume of an image without a known camera, read off the training views.

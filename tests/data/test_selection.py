@@ -3,7 +3,10 @@
 import itertools
 
 import pytest
+import torch
 
+from lit3d.callbacks.references import Neighbours
+from lit3d.callbacks.results import mean_shape_of
 from lit3d.data import ShapeDataModule
 from lit3d.data.reader import ObjectRow
 from lit3d.data.selection import Selection
@@ -82,24 +85,29 @@ def test_the_data_module_trains_without_a_category_and_tests_with_it(root):
     assert {view for _, view in data.dataset("train").rows} == {0}
 
 
-def test_the_key_of_the_training_set_tells_sets_apart(root):
-    options = [{}, {"leave_out": ["mug"]}, {"train_objects": 1}, {"train_views": 1}, {"frame": "object"}]
-    keys = [module(root, **given).training_key for given in options]
-    assert len(set(keys)) == len(keys)
-    assert keys[0] == module(root, train_objects=1000, train_views=3).training_key  # the same set, asked for otherwise
-    assert keys[0] == module(root, test_views=1, seed=3).training_key
-
-
-def test_the_key_changes_with_the_dataset(root, tmp_path):
-    source = GrammarSource(8, categories=["bench", "chair", "mug"], split=(0.5, 0.25, 0.25))
-    synthesize(source, tmp_path / "set", SynthesisSettings(image_size=16, views=3, points=40, workers=1, seed=1))
-    assert module(tmp_path / "set").training_key != module(root).training_key
+def test_reference_rows_know_only_the_smaller_set_whatever_was_kept_before(root):
+    whole, data = module(root), module(root, leave_out=["chair"], train_objects=1)
+    before = set(Neighbours(whole, "test").oracle.values())
+    found = Neighbours(data, "test")
+    allowed = {name for name, _ in data.rows("train")}
+    assert {found.train.rows[i][0] for i in found.seen.values()} <= allowed
+    assert set(found.oracle.values()) <= allowed < {name for name, _ in whole.rows("train")}
+    assert any(name.startswith("chair") for name in before)
+    assert found.oracle.keys() == Neighbours(whole, "test").oracle.keys()  # the test keeps its chairs
+    assert not torch.equal(mean_shape_of(whole, 8), mean_shape_of(data, 8))
 
 
 def test_the_nominal_camera_is_read_off_the_views_that_training_sees(root):
     data = module(root, train_views=1)
     cameras = [data.opened.description(name)["cameras"][0] for name, _ in data.rows("train")]
     assert data.nominal_camera()["distance"] == pytest.approx(sum(c["distance"] for c in cameras) / len(cameras))
+
+
+def test_a_split_that_is_empty_for_want_of_a_category_says_so(root, monkeypatch):
+    data = module(root, leave_out=["chair"])
+    monkeypatch.setattr(data, "rows", lambda split: [])
+    with pytest.raises(UserError, match=r"has no 'val' objects but those of data.leave_out=\['chair'\]"):
+        data.dataset("val")
 
 
 @pytest.mark.parametrize(
