@@ -1,6 +1,5 @@
 """What recognition alone would answer, and how a model compares: retrieval, oracle, share of the gap, intervals."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from lit3d.callbacks.kept import kept, of_rows
 from lit3d.ops.neighbours import nearest_both
 
 SIDE = 16  # pictures are compared as SIDE x SIDE averages
@@ -21,8 +21,8 @@ FULL = 1024  # points of that second pass
 class Neighbours:
     """For each test view the training view that looks most like it, for each test object the closest training object.
 
-    Computed once for a dataset, split and number of views, and kept beside the dataset under its fingerprint. Neither
-    depends on the frame: the oracle compares in the objects' axes, and its answer is turned as the test view is.
+    Computed once for a dataset and its lists of training and test views, and kept beside it. Neither depends on the
+    frame: the oracle compares in the objects' axes, and its answer is turned as the test view is.
 
     Args:
         data: a data module that is set up.
@@ -33,21 +33,11 @@ class Neighbours:
         self.data = data
         self.train = data.dataset("train", keys=("points",), points=min(FULL, data.opened.point_count))
         rows = data.dataset(split, keys=("points",)).rows
-        views = max(view for _, view in rows) + 1
-        path = data.root / "references" / f"neighbours_{data.info.get('fingerprint')}_{split}_{views}.npz"
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as kept:
-                seen, oracle = kept["seen"], kept["oracle"]
-        else:
-            seen, oracle = self._seen(rows), self._closest(list(dict.fromkeys(name for name, _ in rows)))
-            path.parent.mkdir(exist_ok=True)
-            aside = path.with_name(f".{os.getpid()}.npz")
-            np.savez(aside, seen=seen, oracle=oracle)
-            aside.replace(path)
-        objects = list(dict.fromkeys(name for name, _ in self.train.rows))
-        self.seen = {row: int(i) for row, i in zip(rows, seen, strict=True)}
-        names = dict.fromkeys(name for name, _ in rows)
-        self.oracle = {name: objects[i] for name, i in zip(names, oracle, strict=True)}
+        names, objects = (list(dict.fromkeys(name for name, _ in part)) for part in (rows, self.train.rows))
+        depends = {"train": of_rows(self.train.rows), "test": of_rows(rows)}
+        found = kept(data, "neighbours", depends, lambda: {"seen": self._seen(rows), "oracle": self._closest(names)})
+        self.seen = {row: int(i) for row, i in zip(rows, found["seen"], strict=True)}
+        self.oracle = {name: objects[i] for name, i in zip(names, found["oracle"], strict=True)}
 
     def points(self, batch: Mapping[str, Any], n: int) -> dict[str, Float[Tensor, "b n 3"]]:
         """Rows `retrieval` and `oracle` for a batch: n true points of the found objects in the target frame."""

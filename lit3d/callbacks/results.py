@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from lit3d import __version__
+from lit3d.callbacks.kept import kept, of_rows
 from lit3d.callbacks.references import Neighbours, beats, gap_closed
 from lit3d.metrics import reference
 
@@ -133,29 +134,26 @@ class Results(pl.Callback):
                        "objects": len({row["object"] for row in rows})},
             "steps": trainer.global_step, "parameters": sum(p.numel() for p in module.parameters()),
             "model": module.config.get("model", {}).get("name"), "loss": [t.name for t in module.terms],
-            "data": {"name": data.name, "frame": data.frame, "version": data.info.get("fingerprint")},
+            "data": {"name": data.name, "frame": data.frame, "version": data.opened.fingerprint},
             "seed": module.config.get("seed"), "system": system_facts(),
         }  # fmt: skip
 
 
 def mean_shape_of(data: Any, points: int) -> torch.Tensor:
-    """The best constant prediction of a data module's training set, cached beside the dataset per frame and count.
+    """The best constant prediction of a data module's training set, kept beside the dataset.
 
     Returns:
         (n, 3) in the target frame.
     """
-    cache = data.root / "references" / f"mean_shape_{data.frame}_{points}.npy"
-    if cache.is_file():
-        return torch.from_numpy(np.load(cache, allow_pickle=False))
-    dataset = data.dataset("train", keys=("points",), points=max(points, 1024))
-    chosen = np.random.default_rng(0).permutation(len(dataset))[:512]
-    shapes = torch.stack([dataset.truth(int(i)) for i in chosen])
-    found = reference.mean_shape(lambda: [shapes], points)
-    cache.parent.mkdir(exist_ok=True)
-    aside = cache.with_name(f".{os.getpid()}.npy")
-    np.save(aside, found.numpy())
-    aside.replace(cache)
-    return found
+    dataset = data.dataset("train", keys=("points",), points=min(max(points, 1024), data.opened.point_count))
+
+    def find() -> dict[str, np.ndarray]:
+        chosen = np.random.default_rng(0).permutation(len(dataset))[:512]
+        shapes = torch.stack([dataset.truth(int(i)) for i in chosen])
+        return {"points": reference.mean_shape(lambda: [shapes], points).numpy()}
+
+    depends = {"train": of_rows(dataset.rows), "frame": data.frame, "points": points}
+    return torch.from_numpy(kept(data, "mean_shape", depends, find)["points"])
 
 
 def _more_is_better(score: str) -> bool:

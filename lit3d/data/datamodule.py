@@ -14,6 +14,7 @@ from lit3d.data.online import OnlineViewDataset
 from lit3d.data.reader import DatasetReader
 from lit3d.data.sample import KEYS
 from lit3d.data.sampler import EpochSampler
+from lit3d.data.selection import Selection
 from lit3d.data.views import ViewDataset
 from lit3d.errors import UserError
 from lit3d.synthesis import LimitedSource, Report, SynthesisSettings, synthesize
@@ -43,6 +44,9 @@ class ShapeDataModule(pl.LightningDataModule):
         validation_views: views in validation, spread evenly.
         test_views: views of each test object, all when None.
         limit: only so many training objects, and a third as many of each other split: for debugging.
+        train_objects: of a dataset on disk, train with so many objects of each category, all when None.
+        train_views: and with the first so many stored views of each, all when None.
+        leave_out: categories that training and validation never see; tests still report them.
         seed: the run's seed.
     """
 
@@ -62,6 +66,9 @@ class ShapeDataModule(pl.LightningDataModule):
         validation_views: int = 256,
         test_views: int | None = None,
         limit: int | None = None,
+        train_objects: int | None = None,
+        train_views: int | None = None,
+        leave_out: str | Sequence[str] = (),
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -70,6 +77,10 @@ class ShapeDataModule(pl.LightningDataModule):
         check_frame(frame)
         if views not in ("stored", "online"):
             raise UserError(f"data.views must be stored or online, got '{views}'")
+        if views == "online" and train_views is not None:
+            raise UserError("data.train_views counts stored views, but data.views=online renders new: set one")
+        left_out = (leave_out,) if isinstance(leave_out, str) else tuple(leave_out)
+        self.selection = Selection(train_objects, train_views, left_out)
         self.name, self.root = name, Path(root)
         self.source = source if source is None or limit is None else LimitedSource(source, limit)
         self.synthesis, self.frame, self.views = synthesis or SynthesisSettings(), frame, views
@@ -121,6 +132,7 @@ class ShapeDataModule(pl.LightningDataModule):
         """Open the dataset."""
         if self.reader is None:
             self.reader = DatasetReader(self.root, HOLD_MB / max(1, self.workers))
+            self.selection.check(self.reader.info["categories"])
             if self.test_points > self.reader.point_count:
                 raise UserError(
                     f"data.test_points is {self.test_points}, but {self.root} stores {self.reader.point_count} a shape"
@@ -138,6 +150,10 @@ class ShapeDataModule(pl.LightningDataModule):
         """What dataset.json says."""
         return self.opened.info
 
+    def rows(self, split: str) -> list[tuple[str, int]]:
+        """(object id, view) of a split, without what training is not to see."""
+        return self.selection.rows(self.opened.objects, split)
+
     def nominal_camera(self) -> dict[str, Any]:
         """What a network may assume of an image without a known camera, read off the training views.
 
@@ -145,9 +161,11 @@ class ShapeDataModule(pl.LightningDataModule):
             Plain values: `intrinsics` (mean, pixels of the delivered image), `distance` (mean), `fill` (median share of
             the picture's side that the object's box takes), `pose` target frame -> camera, `frame`, `assumed` True.
         """
-        names = sorted({name for name, _ in self.opened.index(split="train")})
-        chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(200, len(names))).astype(int)]
-        cameras = [camera for name in chosen for camera in self.opened.description(name)["cameras"]]
+        rows = self.rows("train")
+        names = sorted({name for name, _ in rows})
+        chosen = {names[i] for i in np.linspace(0, len(names) - 1, min(200, len(names))).astype(int)}
+        stored = {name: self.opened.description(name)["cameras"] for name in sorted(chosen)}
+        cameras = [stored[name][view] for name, view in sorted(rows) if name in chosen]
         distance = float(np.mean([c["distance"] for c in cameras]))
         elevation = float(np.mean([c["elevation"] for c in cameras]))
         intrinsics = np.mean([c["intrinsics"] for c in cameras], axis=0)
@@ -169,9 +187,10 @@ class ShapeDataModule(pl.LightningDataModule):
         Raises:
             UserError: the split is empty.
         """
-        rows = self.opened.index(split=split)
+        rows = self.rows(split)
         if not rows:
-            raise UserError(f"the dataset in {self.root} has no '{split}' objects")
+            but = f" but those of data.leave_out={list(self.selection.leave_out)}" if self.opened.index(split) else ""
+            raise UserError(f"the dataset in {self.root} has no '{split}' objects{but}")
         if split in TEST_SPLITS and self.test_views is not None:
             rows = [row for row in rows if row[1] < self.test_views]
         count = points or (self.points if split == "train" else self.test_points)

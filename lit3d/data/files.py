@@ -4,9 +4,11 @@ import functools
 import io
 import math
 import mmap
+import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -50,8 +52,15 @@ class ShardFiles:
         """A whole file of which only what is used is read; not checked."""
         return self._directory(row).find(self._names[row], file)[0]
 
+    def contents(self) -> Iterator[bytes]:
+        """What tells these files from others: the checksums in the shards' directories."""
+        for shard in sorted(set(self._shards)):
+            yield self._opened(shard).contents()
+
     def _directory(self, row: int) -> Directory:
-        shard = self._shards[row]
+        return self._opened(self._shards[row])
+
+    def _opened(self, shard: str) -> Directory:
         found = self._open.get(shard)
         if found is None:
             path = self._folder / shard
@@ -91,6 +100,13 @@ class FolderFiles:
         """A whole file of which only what is used is read."""
         with open(self._path(row, file), "rb", buffering=0) as stream:
             return _mapped(stream)
+
+    def contents(self) -> Iterator[bytes]:
+        """What tells these files from others: sizes and times, for plain files have no checksum of their own."""
+        for name in self._names:
+            with os.scandir(Path(self._folder, name)) as entries:
+                facts = sorted((e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in entries)
+            yield repr((name, facts)).encode()
 
     def _path(self, row: int, file: str) -> str:
         return f"{self._folder}/{self._names[row]}/{file}"

@@ -1,5 +1,7 @@
 """Retrieval, oracle and the numbers that compare a model with them."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -39,8 +41,6 @@ def test_the_interval_covers_the_true_gain_and_counts_objects_not_views():
 
 
 def test_neighbours_are_kept_and_a_training_view_finds_itself(datasets, tmp_path):
-    import shutil
-
     from lit3d.build import instantiate, plain
     from lit3d.config import compose
 
@@ -52,10 +52,46 @@ def test_neighbours_are_kept_and_a_training_view_finds_itself(datasets, tmp_path
     data = instantiate(config["data"] | {"root": str(root)}, seed=0)
     data.setup()
     found = Neighbours(data, "train")
+    before = set(root.glob("references/*"))
     assert all(found.train.rows[i] == row for row, i in found.seen.items())
     assert all(name == other for name, other in found.oracle.items())
     first = Neighbours(data, "test")
-    (kept,) = root.glob("references/*_test_*.npz")
-    before = kept.stat().st_mtime_ns
+    (kept,) = [p for p in root.glob("references/neighbours_*.npz") if p not in before]
+    written = kept.stat().st_mtime_ns
     second = Neighbours(data, "test")
-    assert (second.seen, second.oracle, kept.stat().st_mtime_ns) == (first.seen, first.oracle, before)
+    assert (second.seen, second.oracle, kept.stat().st_mtime_ns) == (first.seen, first.oracle, written)
+
+
+def test_rows_of_a_rebuilt_or_shortened_dataset_are_found_anew(tmp_path):
+    """The same folder, other objects: nothing of the old rows may be used."""
+    from lit3d.callbacks.results import mean_shape_of
+    from lit3d.data import ShapeDataModule
+    from lit3d.synthesis import GrammarSource, SynthesisSettings
+
+    root, aside = tmp_path / "d", tmp_path / "aside"
+
+    def rows_of(seed, **options):
+        settings = SynthesisSettings(image_size=16, views=2, points=64)
+        source = GrammarSource(objects_per_category=6, seed=seed, categories=("mug", "table"))
+        data = ShapeDataModule("tiny", root, source, settings, test_points=32, **options)
+        data.make(overwrite=True)
+        shutil.copytree(aside, root / "references", dirs_exist_ok=True)  # a rebuild removes them
+        data.setup()
+        found = mean_shape_of(data, 16), Neighbours(data, "test")
+        shutil.copytree(root / "references", aside, dirs_exist_ok=True)
+        return found, len(list(aside.iterdir()))
+
+    aside.mkdir()
+    (first, files), (other, more) = rows_of(0), rows_of(1)
+    assert (files, more) == (2, 4)
+    assert not torch.equal(first[0], other[0])
+    again, same = rows_of(0)
+    assert same == 4
+    assert torch.equal(first[0], again[0])
+    assert (first[1].seen, first[1].oracle) == (again[1].seen, again[1].oracle)
+    limited, files = rows_of(0, limit=3)
+    assert files == 6
+    assert not torch.equal(limited[0], first[0])
+    turned, files = rows_of(0, frame="object")
+    assert files == 7  # neighbours do not depend on the frame
+    assert not torch.equal(turned[0], first[0])

@@ -340,3 +340,32 @@ def test_many_objects_do_not_fill_memory(root, monkeypatch):
         reader.points("thing-0", 3)
     after = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
     assert after <= before + 2
+
+
+def test_the_fingerprint_follows_the_content_and_nothing_else(root, tmp_path):
+    first = DatasetReader(root).fingerprint
+    assert re.fullmatch("[0-9a-f]{16}", first)
+    assert DatasetReader(root).fingerprint == first
+    again = build(tmp_path / "again", "shards")
+    if (root / "shards").is_dir():
+        assert DatasetReader(again).fingerprint == first  # other folder, other time, same bytes
+    (shard,) = (again / "shards").iterdir()
+    entries = {name: zipfile.ZipFile(shard).read(name) for name in zipfile.ZipFile(shard).namelist()}
+    entries["thing-3/points.npy"] = npy_bytes(np.zeros((POINTS, 3), np.float32))  # the same size, other points
+    with zipfile.ZipFile(shard, "w") as changed:
+        for name, content in entries.items():
+            changed.writestr(name, content)
+    assert DatasetReader(again).fingerprint != first
+    shard.write_bytes(b"cut")
+    with pytest.raises(UserError, match="damaged"):
+        DatasetReader(again).fingerprint
+
+
+def test_the_fingerprint_of_plain_files_sees_a_file_that_was_replaced(tmp_path):
+    root = build(tmp_path / "d", "folders")
+    first = DatasetReader(root).fingerprint
+    path = root / "objects" / "thing-3" / "points.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"x")
+    os.utime(path, ns=(1, 1))
+    assert DatasetReader(root).fingerprint != first

@@ -13,8 +13,9 @@ FAILURES = "failures.csv"
 ATTRIBUTION = "ATTRIBUTION.txt"
 SHARDS = "shards"
 FOLDERS = "objects"
+REFERENCES = "references"  # what reference rows need, found by the first test; can be deleted at any time
 PARTIAL = ".partial"
-TOP_LEVEL = (INFO, OBJECTS, FAILURES, ATTRIBUTION, SHARDS, FOLDERS, PARTIAL)
+TOP_LEVEL = (INFO, OBJECTS, FAILURES, ATTRIBUTION, SHARDS, FOLDERS, REFERENCES, PARTIAL)
 
 OBJECTS_PER_SHARD = 500
 ROW = ("object", "category", "split", "shard", "views", "faces", "dropped_share", "touches_border")
