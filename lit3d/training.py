@@ -19,7 +19,8 @@ from rich.console import Console
 
 from lit3d import resume, trust
 from lit3d.build import build_module, instantiate, plain
-from lit3d.callbacks import MetricsFile, Results, write_atomically
+from lit3d.callbacks import MetricsFile, Results, show, write_atomically
+from lit3d.callbacks.mlflow_run import kept_environment
 from lit3d.errors import UserError
 from lit3d.summary import print_summary
 
@@ -60,7 +61,8 @@ def _job(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None
     resumed = None if earlier is None else earlier.step
     _status(folder, "running", resumed=resumed)
     try:
-        score = _train(config, folder, earlier)
+        with kept_environment("MLFLOW_", "_MLFLOW_"):
+            score = _train(config, folder, earlier)
     except BaseException as error:
         _status(folder, "failed", f"{type(error).__name__}: {error}", time.monotonic() - began, resumed)
         if not isinstance(error, UserError):
@@ -104,6 +106,7 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     trust.check(config, config["lit3d"]["trust"])
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     _check_numbers(config)
+    show.check_installed(config["logger"])
     pl.seed_everything(config["seed"], workers=False, verbose=False)
     module = build_module(config, config["lit3d"]["trust"])
     data = instantiate(config["data"], seed=config["seed"])
@@ -163,7 +166,7 @@ def _trainer(config: dict[str, Any]) -> pl.Trainer:
     torch.set_float32_matmul_precision("high")
     trainer = instantiate(config["trainer"], callbacks=callbacks, logger=loggers)
     for logger in loggers:
-        logger.log_hyperparams({k: config[k] for k in ("name", "seed", "model", "loss", "data", "trainer")})
+        show.log_config(logger, config)
     return trainer
 
 
