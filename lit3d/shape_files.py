@@ -40,7 +40,7 @@ def write_shape(shape: Geometry, stem: Path, pose: np.ndarray, frame: str) -> li
     files = [stem.with_name(f"{stem.name}.ply"), stem.with_name(f"{stem.name}.glb")]
     for path, geometry in zip(files, (shape, upright), strict=True):
         aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_bytes(geometry.export(file_type=path.suffix[1:]))
+        geometry.export(aside, file_type=path.suffix[1:])
         aside.replace(path)
     return files
 

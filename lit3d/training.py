@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import os
+import sys
 import time
 import traceback
 import warnings
@@ -61,7 +62,7 @@ def _job(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None
     resumed = None if earlier is None else earlier.step
     _status(folder, "running", resumed=resumed)
     try:
-        with kept_environment("MLFLOW_", "_MLFLOW_"):
+        with _trackers(folder):
             score = _train(config, folder, earlier)
     except BaseException as error:
         _status(folder, "failed", f"{type(error).__name__}: {error}", time.monotonic() - began, resumed)
@@ -70,7 +71,6 @@ def _job(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None
         traceback.clear_frames(error.__traceback__)  # a sweep keeps the exception, and its frames the model
         raise
     finally:
-        _finish_wandb()
         gc.collect()
     _status(folder, "finished", seconds=time.monotonic() - began, resumed=resumed)
     return score
@@ -179,9 +179,13 @@ def _status(
     write_atomically(folder / "status.json", json.dumps(status) + "\n")
 
 
-def _finish_wandb() -> None:
-    """A run that stays open would be taken over by the next job of this process."""
-    import sys
-
-    if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
-        sys.modules["wandb"].finish()
+@contextmanager
+def _trackers(folder: Path) -> Iterator[None]:
+    """Keep from the next job of this process what dashboards leave in it: an open W&B run, an address of MLflow."""
+    with kept_environment("MLFLOW_", "_MLFLOW_", "WANDB_DATA_DIR"):
+        os.environ.setdefault("WANDB_DATA_DIR", str(folder.resolve() / "wandb"))  # pictures of tables wait there
+        try:
+            yield
+        finally:
+            if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
+                sys.modules["wandb"].finish()

@@ -13,13 +13,16 @@ from pytorch_lightning.utilities import rank_zero_only
 FOLDER = "lit3d.folder"  # the tag that says which run folder an MLflow run belongs to
 
 
-def mlflow_logger(folder: str | Path, tracking_uri: str, experiment_name: str, **options: Any) -> MLFlowLogger:
+def mlflow_logger(
+    folder: str | Path, tracking_uri: str, experiment_name: str, resume: Any = None, **options: Any
+) -> MLFlowLogger:
     """A logger for the run in `folder`; a resumed run goes on in the MLflow run that it began.
 
     Args:
         folder: the run folder.
         tracking_uri: the database, sqlite:///<path>; it is made where there is none (about 7 s, once).
         experiment_name: the experiment; MLflow keeps artifacts by experiment, not by run.
+        resume: the run's own key `resume`; where it is empty, a new MLflow run begins.
         options: further arguments of Lightning's `MLFlowLogger`.
     """
     with kept_environment("MLFLOW_"):
@@ -29,7 +32,7 @@ def mlflow_logger(folder: str | Path, tracking_uri: str, experiment_name: str, *
         logging.getLogger(name).setLevel(level)
     here = str(Path(folder).resolve())
     earlier = None
-    if rank_zero_only.rank == 0:
+    if resume and getattr(rank_zero_only, "rank", 0) == 0:
         client = mlflow.MlflowClient(tracking_uri)
         experiment = client.get_experiment_by_name(experiment_name)
         found = [] if experiment is None else client.search_runs(

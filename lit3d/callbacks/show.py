@@ -98,9 +98,7 @@ def _(logger: WandbLogger, name: str, columns: Sequence[str], rows: Sequence[Seq
 
 
 @log_table.register
-def _(
-    logger: TensorBoardLogger, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int
-) -> None:
+def _(logger: TensorBoardLogger, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int) -> None:
     head, *body = _as_text(columns, rows)
     lines = [head, ["---"] * len(head), *body]
     logger.experiment.add_text(name, "\n".join(f"| {' | '.join(line)} |" for line in lines), step)
@@ -125,6 +123,12 @@ def _as_text(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[list
 @singledispatch
 def log_config(logger: Logger, config: dict[str, Any]) -> None:
     """The whole resolved config of a run."""
+    logger.log_hyperparams(config)
+
+
+@log_config.register
+def _(logger: WandbLogger, config: dict[str, Any]) -> None:
+    logger._wandb_init.pop("anonymous", None)  # Lightning sets it to None, and W&B warns that it is going away
     logger.log_hyperparams(config)
 
 
