@@ -143,7 +143,7 @@ class Results(pl.Callback):
 
 def dashboard_scores(summary: dict[str, Any]) -> dict[str, float]:
     """The means of a summary under its own keys: `test/emd`, `test_gap_closed/emd`; classes stay in the file."""
-    parts = {k: v for k, v in summary.items() if k.startswith("test") and not k.endswith("_by_class")}
+    parts = {k: v for k, v in summary.items() if k.startswith(("test", "val")) and not k.endswith("_by_class")}
     tables = {k: v for k, v in parts.items() if isinstance(v, dict)}
     return {f"{k}/{score}": v for k, table in tables.items() for score, v in table.items() if isinstance(v, float)}
 

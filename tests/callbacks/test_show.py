@@ -71,7 +71,7 @@ def test_shapes_are_named_by_object_and_view_and_stand_upright(shown):
 
 
 def test_shapes_can_be_left_out_and_another_word_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"callbacks\.media\.shapes must be one of never, test, always, got 'sometimes'"):
+    with pytest.raises(UserError, match="must be one of never, test, always, got 'sometimes'"):
         Media(tmp_path, shapes="sometimes")
 
 
