@@ -24,8 +24,8 @@ def shown(datasets, tmp_path_factory):
     train(compose("run", [
         "debug=tiny", f"paths.data={datasets}", f"paths.output={root}/run", "logger=[csv,wandb,tensorboard,mlflow]",
         f"logger.mlflow.tracking_uri=sqlite:///{root}/new/mlflow.db", f"logger.mlflow.artifact_location={root}/art",
-        "callbacks.media.shapes=always", "+callbacks.media.clouds=2", "+callbacks.media.cloud_points=100",
-        "+callbacks.media.rows=3", "callbacks.results.references=false", "metrics.protocols=[occnet]",
+        "callbacks.media.shapes=always", "callbacks.media.clouds=2", "callbacks.media.cloud_points=100",
+        "callbacks.media.rows=3", "callbacks.results.references=false", "metrics.protocols=[occnet]",
     ]))  # fmt: skip
     return root / "run"
 
