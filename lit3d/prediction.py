@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import trimesh
 from rich.progress import track
 
 from lit3d import drawing, photos
 from lit3d.build import load_module
 from lit3d.callbacks import write_atomically
 from lit3d.errors import UserError
+from lit3d.shape_files import write_shape
 
 HEADS = ("input", "prediction", "prediction, 90°")
-TO_GLTF = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes (y down, z forward) -> glTF's (y up, z to the viewer)
 
 
 def predict(config: dict[str, Any]) -> list[Path]:
@@ -83,11 +82,8 @@ def write(
     points = np.asarray(shape.vertices)
     intrinsics, pose = np.asarray(camera["intrinsics"], float), np.asarray(camera["pose"], float)
     pose[2, 3] = camera["distance"]
-    if isinstance(shape, trimesh.PointCloud):
-        shape.colors = (drawing.colours_by_depth(points @ pose[:3, :3].T) * 255).astype(np.uint8)
-    files = [out / f"{photo.name}{suffix}" for suffix in (".ply", ".glb", ".png", ".json")]
-    shape.export(files[0])
-    shape.copy().apply_transform(TO_GLTF if camera["frame"] == "viewer" else np.eye(4)).export(files[1])
+    files = [*write_shape(shape, out / photo.name, pose, camera["frame"]),
+             *(out / f"{photo.name}{suffix}" for suffix in (".png", ".json"))]  # fmt: skip
     up = np.array([0.0, 1.0, 0.0])
     front, side = drawing.two_views(points, intrinsics, pose, up, size, photo.image.shape[0])
     sheet = drawing.grid([[drawing.upscaled(photo.image, size), front, side]], HEADS)

@@ -13,6 +13,8 @@ HEADS = {
     "recall_5pct": "R 5 %", "chamfer_l1": "CD-L1", "chamfer_l2sq": "CD-L2²", "emd": "EMD",
 }  # fmt: skip
 COLUMNS = tuple(HEADS)
+WIDTH = 100  # columns that every line fits in
+LABEL = 32  # columns of the first cell: what eight scores leave of WIDTH
 NAMES = {"mean_shape": "mean shape", "retrieval": "retrieval by pixels", "oracle": "oracle retrieval",
          "truth_resampled": "truth resampled"}  # fmt: skip
 
@@ -20,37 +22,49 @@ NAMES = {"mean_shape": "mean shape", "retrieval": "retrieval by pixels", "oracle
 def print_summary(summary: dict[str, Any], folder: Path, best: str | None) -> None:
     """Tables of all test splits and a few lines of paths and commands, on standard output."""
     console = Console()
-    console = Console(width=max(console.width, 100))  # a log file has no width of its own
-    for split in ("test", "test_authors"):
-        if split in summary:
-            console.print()
-            console.print(_split_table(summary, split))
+    print_tables(summary, Console(width=max(console.width, WIDTH)))  # a log file has no width of its own
     print("\n".join(_closing_lines(summary, folder, best)))
+
+
+def print_tables(summary: dict[str, Any], console: Console) -> None:
+    """One table a test split, with a line above and below it; no cell is wrapped at `WIDTH` columns."""
+    for split in ("val", "test", "test_authors"):
+        if split in summary:
+            n, m = summary["counts"]["n"], summary["counts"]["m"]
+            title = f"{split}: {n:,} points against {m:,}, mean over images, unit = longest side"
+            console.print(f"\n{title}", style="bold", highlight=False)
+            console.print(_split_table(summary, split))
+            console.print("\n".join(_below(summary, split)), style="italic", highlight=False)
 
 
 def _split_table(summary: dict[str, Any], split: str) -> Table:
     columns = [c for c in COLUMNS if c in summary[split]]
-    n, m = summary["counts"]["n"], summary["counts"]["m"]
-    title = f"{split}: {n} points against {m:,}, mean over images, unit = longest side"
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(HEADS[column], justify="right", no_wrap=True)
-    label = f"{summary['model']}, {'+'.join(summary['loss'])}"
-    table.add_row(label, *(_number(c, summary[split][c]) for c in columns), style="bold")
+    label = ", ".join(part for part in (summary["model"], "+".join(summary["loss"])) if part)
+    table.add_row(_fitting(label), *(_number(c, summary[split][c]) for c in columns), style="bold")
     for name, row in summary.get("references", {}).get(split, {}).items():
         table.add_row(NAMES[name], *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
-    gap, gains = summary.get(f"{split}_gap_closed", {}), summary.get(f"{split}_beats_retrieval", {})
+    gap = summary.get(f"{split}_gap_closed", {})
     if gap:
-        shares = (f"{gap[c]:.0%}" if c in gap else "-" for c in columns)
-        table.add_row("gap closed", *shares, style="bold")
+        table.add_row("gap closed", *(_share(gap.get(c)) for c in columns), style="bold")
     for category, row in summary[f"{split}_by_class"].items():
-        table.add_row(f"  {category}", *(_number(c, row[c]) for c in columns))
-    caption = f"failures {summary[f'{split}_failures']}, coverage {summary[f'{split}_coverage']:.1%}"
-    if "fscore_5pct" in gains:
-        caption += "\n" + _verdict(gains["fscore_5pct"])
-    table.caption, table.caption_justify = caption, "left"
+        table.add_row(_fitting(f"  {category}"), *(_number(c, row[c]) for c in columns))
     return table
+
+
+def _fitting(label: str) -> str:
+    """A name of anyone's length in the width of the first column: its middle goes."""
+    half = LABEL // 2
+    return label if len(label) <= LABEL else f"{label[: half - 1]}…{label[-half:]}"
+
+
+def _below(summary: dict[str, Any], split: str) -> list[str]:
+    lines = [f"failures {summary[f'{split}_failures']}, coverage {summary[f'{split}_coverage']:.1%}"]
+    gain = summary.get(f"{split}_beats_retrieval", {}).get("fscore_5pct")
+    return lines if gain is None else [*lines, _verdict(gain)]
 
 
 def _verdict(gain: dict[str, float]) -> str:
@@ -80,6 +94,13 @@ def _closing_lines(summary: dict[str, Any], folder: Path, best: str | None) -> l
             f"Try next   python -m lit3d.predict checkpoint={_short(best)} image=photo.jpg",
         ]
     return [*lines, "           python -m lit3d.run -m loss=cd,emd seed=0,1"]
+
+
+def _share(value: float | None) -> str:
+    """Percent; a model far below the mean shape is not worth wider columns."""
+    if value is None:
+        return "-"
+    return "<-999%" if value < -9.99 else f"{value:.0%}"
 
 
 def _number(column: str, value: float | None) -> str:

@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import os
+import sys
 import time
 import traceback
 import warnings
@@ -19,7 +20,8 @@ from rich.console import Console
 
 from lit3d import resume, trust
 from lit3d.build import build_module, instantiate, plain
-from lit3d.callbacks import MetricsFile, Results, write_atomically
+from lit3d.callbacks import MetricsFile, Results, show, write_atomically
+from lit3d.callbacks.mlflow_run import kept_environment
 from lit3d.errors import UserError
 from lit3d.summary import print_summary
 
@@ -60,7 +62,8 @@ def _job(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None
     resumed = None if earlier is None else earlier.step
     _status(folder, "running", resumed=resumed)
     try:
-        score = _train(config, folder, earlier)
+        with _trackers(folder):
+            score = _train(config, folder, earlier)
     except BaseException as error:
         _status(folder, "failed", f"{type(error).__name__}: {error}", time.monotonic() - began, resumed)
         if not isinstance(error, UserError):
@@ -68,7 +71,6 @@ def _job(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None
         traceback.clear_frames(error.__traceback__)  # a sweep keeps the exception, and its frames the model
         raise
     finally:
-        _finish_wandb()
         gc.collect()
     _status(folder, "finished", seconds=time.monotonic() - began, resumed=resumed)
     return score
@@ -104,6 +106,7 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     trust.check(config, config["lit3d"]["trust"])
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     _check_numbers(config)
+    show.check_installed(config["logger"])
     pl.seed_everything(config["seed"], workers=False, verbose=False)
     module = build_module(config, config["lit3d"]["trust"])
     data = instantiate(config["data"], seed=config["seed"])
@@ -163,7 +166,7 @@ def _trainer(config: dict[str, Any]) -> pl.Trainer:
     torch.set_float32_matmul_precision("high")
     trainer = instantiate(config["trainer"], callbacks=callbacks, logger=loggers)
     for logger in loggers:
-        logger.log_hyperparams({k: config[k] for k in ("name", "seed", "model", "loss", "data", "trainer")})
+        show.log_config(logger, config)
     return trainer
 
 
@@ -176,9 +179,13 @@ def _status(
     write_atomically(folder / "status.json", json.dumps(status) + "\n")
 
 
-def _finish_wandb() -> None:
-    """A run that stays open would be taken over by the next job of this process."""
-    import sys
-
-    if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
-        sys.modules["wandb"].finish()
+@contextmanager
+def _trackers(folder: Path) -> Iterator[None]:
+    """Keep from the next job of this process what dashboards leave in it: an open W&B run, an address of MLflow."""
+    with kept_environment("MLFLOW_", "_MLFLOW_", "WANDB_DATA_DIR"):
+        os.environ.setdefault("WANDB_DATA_DIR", str(folder.resolve() / "wandb"))  # pictures of tables wait there
+        try:
+            yield
+        finally:
+            if "wandb" in sys.modules and sys.modules["wandb"].run is not None:
+                sys.modules["wandb"].finish()

@@ -16,6 +16,7 @@ NAMED = frozenset({
     "pytorch_lightning.callbacks.ModelCheckpoint",
     "pytorch_lightning.callbacks.LearningRateMonitor",
     "pytorch_lightning.loggers.CSVLogger", "pytorch_lightning.loggers.WandbLogger",
+    "pytorch_lightning.loggers.TensorBoardLogger", "pytorch_lightning.loggers.MLFlowLogger",
 })  # fmt: skip
 
 

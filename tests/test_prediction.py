@@ -10,7 +10,8 @@ from PIL import Image
 from lit3d.build import plain
 from lit3d.config import compose
 from lit3d.errors import UserError
-from lit3d.prediction import TO_GLTF, predict
+from lit3d.prediction import predict
+from lit3d.shape_files import TO_GLTF
 
 
 @pytest.fixture

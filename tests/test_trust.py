@@ -12,6 +12,7 @@ from lit3d.errors import UserError
         "lit3d.build.load_module", "lit3d.losses.terms.np.load", "lit3d.losses.Term.__init__.__globals__", "lit3d",
         "lit3d.data.datamodule.np.load", "lit3d.callbacks.results.subprocess.run", "", 3, None, ["os.system"],
         "lit3dx.losses.cd", "pytorch_lightning.loggers.CSVLogger.save", "torch.optim",
+        "pytorch_lightning.loggers.mlflow.os.system", "lit3d.callbacks.show.find_spec",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("place", ["top", "deep", "list"])
@@ -22,7 +23,10 @@ def test_foreign_code_is_refused_wherever_it_hides(target, place):
         trust.check(config)
 
 
-@pytest.mark.parametrize("target", ["lit3d.losses.cd", "lit3d.networks.PointSetNet", "torch.optim.AdamW"])
+@pytest.mark.parametrize("target", [
+    "lit3d.losses.cd", "lit3d.networks.PointSetNet", "torch.optim.AdamW", "lit3d.callbacks.mlflow_logger",
+    "pytorch_lightning.loggers.TensorBoardLogger", "pytorch_lightning.loggers.MLFlowLogger",
+])  # fmt: skip
 def test_own_parts_and_the_list_are_allowed(target):
     trust.check({"a": [{"_target_": target}]})
 
@@ -47,5 +51,6 @@ def test_interpolation_does_not_hide_a_target():
 def test_every_default_config_is_trusted():
     from lit3d.build import plain
 
-    for overrides in ([], ["data=furniture"], ["data=folder", "data.source.root=x"]):
+    loggers = "logger=[csv,wandb,tensorboard,mlflow]"
+    for overrides in ([], ["data=furniture"], ["data=folder", "data.source.root=x"], [loggers]):
         trust.check(plain(compose("run", [*overrides, "paths.output=x"])))

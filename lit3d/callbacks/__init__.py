@@ -1,12 +1,14 @@
 """What happens around training: results, pictures."""
 
 from lit3d.callbacks.last import LastCheckpoint, save_whole
-from lit3d.callbacks.media import Media, prediction_grid
+from lit3d.callbacks.media import Media
 from lit3d.callbacks.metrics_file import MetricsFile
+from lit3d.callbacks.mlflow_run import mlflow_logger
 from lit3d.callbacks.progress import StepProgress
 from lit3d.callbacks.results import Results, write_atomically
+from lit3d.callbacks.views import prediction_grid
 
 __all__ = [
-    "LastCheckpoint", "Media", "MetricsFile", "Results", "StepProgress", "prediction_grid", "save_whole",
-    "write_atomically",
+    "LastCheckpoint", "Media", "MetricsFile", "Results", "StepProgress", "mlflow_logger", "prediction_grid",
+    "save_whole", "write_atomically",
 ]  # fmt: skip

@@ -1,83 +1,97 @@
-"""Pictures of fixed test views: input, truth, and the prediction from the input's view and from 90 degrees."""
+"""What a run shows of fixed test views: pictures, shapes as files and in dashboards, a table of predictions."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from PIL import Image
-from torch.utils.data import default_collate
 
 from lit3d import drawing
+from lit3d.callbacks import show
+from lit3d.callbacks.views import Views, look
+from lit3d.errors import UserError
 
 log = logging.getLogger(__name__)
-HEADS = ("input", "truth", "prediction", "truth, 90°", "prediction, 90°")
+WHEN = ("never", "test", "always")
 
 
 class Media(pl.Callback):
-    """Draws after validations and after the test, on rank zero; a failure to draw never stops training.
+    """Shows fixed views after validations and after the test, on rank zero; a failure to draw never stops training.
 
     Args:
-        folder: the run folder; pictures go to `media/`.
+        folder: the run folder; everything goes to `media/`, and into the loggers that have a place for it.
         every: draw at each k-th validation; 0 draws only the test.
         size: side of one picture in the grid.
+        shapes: when predictions become .ply, .glb and point clouds in dashboards: never, test, or always (at each
+            drawn validation, too).
+        clouds: the most point clouds in a dashboard at a time.
+        cloud_points: the most points of each.
+        rows: the most rows of the table of test predictions.
+
+    Raises:
+        UserError: another word for `shapes`.
     """
 
-    def __init__(self, folder: str | Path, every: int = 1, size: int = 160) -> None:
+    def __init__(
+        self, folder: str | Path, every: int = 1, size: int = 160, shapes: str = "test", clouds: int = 4,
+        cloud_points: int = 2000, rows: int = 24,
+    ) -> None:  # fmt: skip
+        if shapes not in WHEN:
+            raise UserError(f"callbacks.media.shapes must be one of {', '.join(WHEN)}, got '{shapes}'")
         self.folder, self.every, self.size = Path(folder) / "media", every, size
+        self.shapes, self.clouds, self.cloud_points, self.rows = shapes, clouds, cloud_points, rows
         self.samples: list[Any] | None = None
         self.seen = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw with the weights of this step."""
-        if trainer.sanity_checking or not self.every:
+        """Show with the weights of this step."""
+        if trainer.sanity_checking or not self.every or not trainer.is_global_zero:
             return
         self.seen += 1
-        if self.seen % self.every == 0:
-            self._draw(trainer, pl_module, f"step_{trainer.global_step:06d}")
+        if self.seen % self.every:
+            return
+        with _harmless(f"validation at step {trainer.global_step}"):
+            self.samples = self.samples or trainer.datamodule.preview()  # type: ignore[attr-defined]
+            name = f"step_{trainer.global_step:06d}"
+            self._show(trainer, look(pl_module, self.samples), name, "media", self.shapes == "always")
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw with the tested weights."""
-        for split in trainer.datamodule.splits():  # type: ignore[attr-defined]
-            self._draw(trainer, pl_module, split, trainer.datamodule.preview(split))  # type: ignore[attr-defined]
-
-    def _draw(self, trainer: pl.Trainer, module: Any, name: str, samples: list[Any] | None = None) -> None:
+        """Show with the tested weights."""
         if not trainer.is_global_zero:
             return
-        try:
-            if samples is None:
-                self.samples = self.samples or trainer.datamodule.preview()  # type: ignore[attr-defined]
-                samples = self.samples
-            picture = prediction_grid(module, samples, self.size)
-            drawing.save_image(picture, self.folder / f"{name}.png")
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        for split in data.splits():
+            with _harmless(f"the predictions of {split}"):
+                self._show(trainer, look(pl_module, data.preview(split)), split, split, self.shapes != "never")
+            with _harmless(f"the table of {split}"):
+                self._table(trainer, pl_module, split)
+
+    def _show(self, trainer: pl.Trainer, views: Views, name: str, key: str, shapes: bool) -> None:
+        picture = views.grid(self.size)
+        drawing.save_image(picture, self.folder / f"{name}.png")
+        for logger in trainer.loggers:
+            show.log_image(logger, f"{key}/predictions", picture, trainer.global_step)
+        if shapes:
+            views.write(self.folder / name)
+            clouds = list(views.clouds(self.clouds, self.cloud_points))
             for logger in trainer.loggers:
-                if isinstance(logger, pl.loggers.WandbLogger):
-                    logger.log_image("predictions", [picture], step=trainer.global_step)
-        except Exception:
-            log.exception("could not draw %s; training goes on", name)
+                show.log_clouds(logger, f"{key}/clouds", clouds, trainer.global_step)
+
+    def _table(self, trainer: pl.Trainer, module: Any, split: str) -> None:
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, show.TAKES_TABLES)]
+        if not loggers or self.rows < 1:
+            return
+        samples = trainer.datamodule.preview(split, self.rows)  # type: ignore[attr-defined]
+        columns, rows = look(module, samples, score=True).table(self.size)
+        for logger in loggers:
+            show.log_table(logger, f"{split}/table", columns, rows, trainer.global_step)
 
 
-def prediction_grid(module: Any, samples: list[Any], size: int = 160) -> Image.Image:
-    """A row for each sample: input, truth and prediction in the input's view, both turned by 90 degrees."""
-    batch = module.transfer_batch_to_device(default_collate(samples), module.device, 0)
-    training = module.training
-    module.eval()
-    with torch.no_grad():
-        prediction = module(batch)
-        points = prediction.surface(_count(prediction, module.metrics.points))[0].cpu().double()
-    module.train(training)
-    rows = []
-    for i, sample in enumerate(samples):
-        intrinsics, pose = (sample[k].double().numpy() for k in ("intrinsics", "pose"))
-        up = sample["object_to_target"][:3, 1].double().numpy()
-        side = sample["image"].shape[-1]
-        truth = sample["points"][: points.shape[1]].double().numpy()
-        t0, t90 = drawing.two_views(truth, intrinsics, pose, up, size, side)
-        p0, p90 = drawing.two_views(points[i].numpy(), intrinsics, pose, up, size, side)
-        rows.append([drawing.upscaled(sample["image"].permute(1, 2, 0).numpy(), size), t0, p0, t90, p90])
-    return drawing.grid(rows, HEADS, [s["category"] for s in samples])
-
-
-def _count(prediction: Any, wanted: int) -> int:
-    return wanted if prediction.capacity is None else min(wanted, prediction.capacity)
+@contextmanager
+def _harmless(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("could not show %s; the run goes on", what)

@@ -51,7 +51,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add a row; `step` counts from 0: the row of step s is logged after s + 1 optimiser steps."""
+        """Add a row; `step` says how many optimiser steps the scored weights have behind them."""
         self.rows.append({"step": len(self.rows) if step is None else step} | metrics)
         if len(self.rows) % self.every == 0:
             self.save()
@@ -61,7 +61,7 @@ class MetricsFile(Logger):
         if not self.path.is_file():
             return
         with self.path.open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if int(row["step"]) < steps]
+            rows = [row for row in csv.DictReader(stream) if int(row["step"]) < steps + bool(row.get("val/loss"))]
         self.rows = [{k: v for k, v in row.items() if v != ""} for row in rows]
 
     @rank_zero_only

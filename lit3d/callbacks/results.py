@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from lit3d import __version__
+from lit3d.callbacks import show
 from lit3d.callbacks.kept import kept, of_rows
 from lit3d.callbacks.references import Neighbours, beats, gap_closed
 from lit3d.metrics import reference
@@ -94,6 +95,8 @@ class Results(pl.Callback):
         write_atomically(self.folder / "per_sample.csv", stream)
         self.summary = self._summary(rows, scores, trainer, pl_module)
         self.add()
+        for logger in trainer.loggers:
+            show.log_scores(logger, dashboard_scores(self.summary), trainer.global_step)
 
     def add(self, **facts: Any) -> None:
         """Further facts for results.json."""
@@ -137,6 +140,13 @@ class Results(pl.Callback):
             "data": {"name": data.name, "frame": data.frame, "version": data.opened.fingerprint},
             "seed": module.config.get("seed"), "system": system_facts(),
         }  # fmt: skip
+
+
+def dashboard_scores(summary: dict[str, Any]) -> dict[str, float]:
+    """The means of a summary under its own keys: `test/emd`, `test_gap_closed/emd`; classes stay in the file."""
+    parts = {k: v for k, v in summary.items() if k.startswith(("test", "val")) and not k.endswith("_by_class")}
+    tables = {k: v for k, v in parts.items() if isinstance(v, dict)}
+    return {f"{k}/{score}": v for k, table in tables.items() for score, v in table.items() if isinstance(v, float)}
 
 
 def mean_shape_of(data: Any, points: int) -> torch.Tensor:

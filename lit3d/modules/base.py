@@ -67,7 +67,8 @@ class ReconstructionModule(pl.LightningModule):
         self.validation_scores.update({"loss": self.objective(prediction, batch)[0].reshape(1)})
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means, then forget them."""
+        """Log the means at the number of steps that the weights have behind them, then forget them."""
+        self.log("step", float(self.global_step))
         self.log_dict({f"val/{k}": v for k, v in self.validation_scores.compute().items()}, sync_dist=False)
         self.validation_scores.reset()
 

@@ -1,0 +1,67 @@
+"""The closing table at 100 columns: every cell whole and on one line, however wide the case."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from lit3d.summary import COLUMNS, HEADS, LABEL, print_tables
+
+# a failed object costs sqrt(3); a mean of failures is the widest distance there is
+WORST = {"chamfer_l2sq": 6.0, "chamfer_l1": 1.7320508, "emd": 1.7320508}
+FURNITURE = ("animal", "appliance", "bath", "bed", "bench", "cabinet", "chair", "container", "door_window",
+             "electronics", "flat_road", "glasses and cutlery", "human", "instrument_sport", "lamp", "other", "plant",
+             "plug_switch", "sofa", "vehicle")  # fmt: skip
+
+
+def scores(value=1.0):
+    own = {c: WORST.get(c, value) for c in COLUMNS}
+    return own | {f"{protocol}/fscore_tau": value for protocol in ("psgn_paper", "meshrcnn_p2m", "pix3d")}
+
+
+def summary(model="pointset_two_branch", loss=("cd", "emd"), classes=FURNITURE):
+    rows = ("mean_shape", "retrieval", "oracle", "truth_resampled")
+    found = {"counts": {"n": 16384, "m": 10000}, "model": model, "loss": list(loss), "references": {}}
+    for split in ("test", "test_authors"):
+        found |= {
+            split: scores(), f"{split}_by_class": {c: scores() for c in classes}, f"{split}_failures": 1056,
+            f"{split}_coverage": 0.0, f"{split}_gap_closed": dict.fromkeys(COLUMNS, -123.45),
+            f"{split}_beats_retrieval": {"fscore_5pct": {"mean": -0.123, "low": -0.234, "high": 0.012}},
+        }  # fmt: skip
+        found["references"][split] = {row: {"mean": scores()} for row in rows}
+    return found
+
+
+def printed(found, width=100):
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    print_tables(found, console)
+    return console.file.getvalue().splitlines()
+
+
+def test_the_widest_case_has_no_wrapped_and_no_cut_cell():
+    lines = printed(summary())
+    assert max(len(line) for line in lines) <= 100
+    assert not [line for line in lines if "…" in line]
+    whole = {f"  {c}" for c in FURNITURE} | {"gap closed", "mean shape", "retrieval by pixels", "oracle retrieval",
+                                             "truth resampled", "pointset_two_branch, cd+emd"}  # fmt: skip
+    for label in whole:
+        rows = [line for line in lines if line[1:].startswith(label + " ")]
+        assert len(rows) == 2, label  # one a split
+        for row in rows:
+            assert len(row[len(label) + 1 :].split()) == len(COLUMNS), row
+    (head, _) = (line for line in lines if HEADS["chamfer_l2sq"] in line)
+    assert all(name in head for name in HEADS.values())
+    assert sum("6.00000" in line for line in lines) == 2 * (1 + 4 + len(FURNITURE))
+    assert sum(line.count("<-999%") == len(COLUMNS) for line in lines) == 2
+    # what stands above and below a table is one line each
+    assert sum(line.startswith("test: 16,384 points against 10,000, mean over images, unit =") for line in lines) == 1
+    verdict = "beats retrieval? cannot be told: F 5 % -0.123 (95 % interval over objects -0.234 to +0.012)"
+    assert lines.count(verdict) == 2
+
+
+@pytest.mark.parametrize("name", ["x" * (LABEL - 2), "a category with a very long name, " * 3])
+def test_a_name_of_any_length_leaves_the_numbers_whole(name):
+    lines = printed(summary(model=name, classes=(name,)))
+    assert max(len(line) for line in lines) <= 100
+    assert sum("6.00000" in line for line in lines) == 2 * (1 + 4 + 1)
+    assert any("…" in line for line in lines) is (len(name) > LABEL or len(f"{name}, cd+emd") > LABEL)
