@@ -13,20 +13,29 @@ from lit3d import drawing, photos
 from lit3d.build import load_module
 from lit3d.callbacks import write_atomically
 from lit3d.errors import UserError
+from lit3d.export import check_format, export_onnx
 
 HEADS = ("input", "prediction", "prediction, 90°")
 TO_GLTF = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes (y down, z forward) -> glTF's (y up, z to the viewer)
 
 
 def predict(config: dict[str, Any]) -> list[Path]:
-    """Predict every image of a config; returns the files written.
+    """Predict every image of a config and export its network, as far as wanted; returns the files written.
 
     Raises:
-        UserError: a checkpoint, image, mask or camera that cannot be used, before anything is written for it.
+        UserError: a checkpoint, image, mask, camera or format that cannot be used, before anything is written for it.
     """
-    if not config["checkpoint"] or not config["image"]:
-        raise UserError("give checkpoint=FILE and image=FILE, image=FOLDER or 'image=[a.png,b.png]'")
+    if not config["checkpoint"] or not (config["image"] or config["export"]):
+        raise UserError("give checkpoint=FILE and image=FILE, image=FOLDER or 'image=[a.png,b.png]', or export=onnx")
+    if config["export"]:
+        check_format(config["export"])
     module = load_module(config["checkpoint"])
+    predicted = _predict_images(module, config) if config["image"] else []
+    exported = export_onnx(module.network, module.config, Path(config["out"])) if config["export"] else []
+    return predicted + exported
+
+
+def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
     given = config["image"] if isinstance(config["image"], list) else [config["image"]]
     paths = photos.find_images(given)
     mask = Path(config["mask"]) if config["mask"] else None
