@@ -113,8 +113,9 @@ def _read(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, but not too large
             with Image.open(path) as file:
-                if file.format in ANIMATED and getattr(file, "n_frames", 1) > 1:
-                    raise UserError(f"{path} holds {file.n_frames} frames: save the one that is wanted as a PNG")
+                frames = getattr(file, "n_frames", 1)
+                if file.format in ANIMATED and frames > 1:
+                    raise UserError(f"{path} holds {frames} frames: save the one that is wanted as a PNG")
                 return _eight_bits(ImageOps.exif_transpose(file), path)
     except UserError:
         raise
