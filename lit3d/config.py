@@ -25,7 +25,10 @@ EXAMPLES = {
         ("python -m lit3d.synthesize", "make the default set"),
         ("python -m lit3d.synthesize data=folder data.source.root=meshes", "render a folder of your own meshes"),
     ),
-    "predict": (("python -m lit3d.predict checkpoint=best.ckpt image=photo.jpg", "a photo -> .ply, .glb, picture"),),
+    "predict": (
+        ("python -m lit3d.predict checkpoint=best.ckpt image=photo.jpg", "a photo -> .ply, .glb, picture"),
+        ("python -m lit3d.predict checkpoint=best.ckpt export=onnx", "the network for elsewhere"),
+    ),
 }
 
 

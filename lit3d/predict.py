@@ -1,4 +1,4 @@
-"""python -m lit3d.predict: photographs through a trained network."""
+"""python -m lit3d.predict: photographs through a trained network, or the network as a file for elsewhere."""
 
 from typing import Any
 
@@ -15,9 +15,13 @@ def task(cfg: Any) -> None:
     files = predict(plain(cfg))
     pictures = [f for f in files if f.suffix == ".png"]
     console = Console()
-    console.print(f"{len(pictures)} prediction(s) in {pictures[0].parent}: .ply, .glb, .png, .json each")
+    if pictures:
+        console.print(f"{len(pictures)} prediction(s) in {pictures[0].parent}: .ply, .glb, .png, .json each")
     for picture in pictures[:10]:
         console.print(f"  {picture}")
+    for file in files:
+        if file.suffix == ".onnx":
+            console.print(f"the network, checked against torch: {file}; how to use it: {file.stem}.json")
 
 
 def main() -> None:

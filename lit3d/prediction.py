@@ -12,20 +12,29 @@ from lit3d import drawing, photos
 from lit3d.build import load_module
 from lit3d.callbacks import write_atomically
 from lit3d.errors import UserError
+from lit3d.export import check_format, export_onnx
 from lit3d.shape_files import write_shape
 
 HEADS = ("input", "prediction", "prediction, 90°")
 
 
 def predict(config: dict[str, Any]) -> list[Path]:
-    """Predict every image of a config; returns the files written.
+    """Predict every image of a config and export its network, as far as wanted; returns the files written.
 
     Raises:
-        UserError: a checkpoint, image, mask or camera that cannot be used, before anything is written for it.
+        UserError: a checkpoint, image, mask, camera or format that cannot be used, before anything is written for it.
     """
-    if not config["checkpoint"] or not config["image"]:
-        raise UserError("give checkpoint=FILE and image=FILE, image=FOLDER or 'image=[a.png,b.png]'")
+    if not config["checkpoint"] or not (config["image"] or config["export"]):
+        raise UserError("give checkpoint=FILE and image=FILE, image=FOLDER or 'image=[a.png,b.png]', or export=onnx")
+    if config["export"]:
+        check_format(config["export"])
     module = load_module(config["checkpoint"])
+    predicted = _predict_images(module, config) if config["image"] else []
+    exported = export_onnx(module.network, module.config, Path(config["out"])) if config["export"] else []
+    return predicted + exported
+
+
+def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
     given = config["image"] if isinstance(config["image"], list) else [config["image"]]
     paths = photos.find_images(given)
     mask = Path(config["mask"]) if config["mask"] else None
@@ -34,18 +43,18 @@ def predict(config: dict[str, Any]) -> list[Path]:
     camera = _camera(config["camera"], module.config["camera"])
     size = module.config["data"]["synthesis"]["image_size"]
     out = Path(config["out"])
+    _refuse_overwriting(paths, out)
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     skipped: list[str] = []
     for path in track(paths, "predicting", disable=len(paths) < 4):
         try:
-            photo = photos.prepare(path, mask, size, camera["fill"])
+            photo = photos.prepare(path, mask or photos.mask_beside(path), size, camera["fill"])
+            written += write(photo, _forward(module, photo), camera, module, out, config["picture_size"])
         except UserError as error:
             if len(paths) == 1:
                 raise
             skipped.append(str(error))
-            continue
-        written += write(photo, _forward(module, photo), camera, module, out, config["picture_size"])
     for reason in skipped:
         print(f"left out: {reason}")
     if not written:
@@ -65,7 +74,28 @@ def _camera(given: str | None, nominal: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         got = ", ".join(sorted(unknown))
         raise UserError(f"camera={given}: expected the keys intrinsics, distance, fill; got {got}")
-    return nominal | read | {"assumed": False}
+    camera = nominal | read | {"assumed": False}
+    if not _is_camera(camera):
+        raise UserError(
+            f"camera={given}: expected intrinsics as 3 x 3 numbers, distance above 0 and fill above 0 up to 1"
+        )
+    return camera
+
+
+def _is_camera(camera: dict[str, Any]) -> bool:
+    try:
+        intrinsics = np.asarray(camera["intrinsics"], float)
+        positive = 0 < float(camera["distance"]) < np.inf and 0 < float(camera["fill"]) <= 1
+    except (TypeError, ValueError):
+        return False
+    return positive and intrinsics.shape == (3, 3) and bool(np.isfinite(intrinsics).all())
+
+
+def _refuse_overwriting(paths: list[Path], out: Path) -> None:
+    """A prediction is named as its picture, so in the same folder a .png would take the photograph's place."""
+    for path in paths:
+        if path.suffix == ".png" and path.resolve() == (out / path.name).resolve():
+            raise UserError(f"out={out} is where {path.name} lies, which its prediction would overwrite: name another")
 
 
 def _forward(module: Any, photo: photos.Photo) -> Any:
@@ -77,9 +107,15 @@ def _forward(module: Any, photo: photos.Photo) -> Any:
 def write(
     photo: photos.Photo, prediction: Any, camera: dict[str, Any], module: Any, out: Path, size: int
 ) -> list[Path]:
-    """One prediction as .ply (target frame), .glb (y up), .png and .json."""
+    """One prediction as .ply (target frame), .glb (y up), .png and .json.
+
+    Raises:
+        UserError: it is empty or not finite.
+    """
     shape = prediction.to_trimesh(0)
     points = np.asarray(shape.vertices)
+    if not (len(points) and np.isfinite(points).all()):
+        raise UserError(f"{photo.name}: the network predicts nothing, or numbers that are not finite")
     intrinsics, pose = np.asarray(camera["intrinsics"], float), np.asarray(camera["pose"], float)
     pose[2, 3] = camera["distance"]
     files = [*write_shape(shape, out / photo.name, pose, camera["frame"]),

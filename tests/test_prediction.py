@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from PIL import Image
 
@@ -66,3 +67,34 @@ def test_missing_things_are_named(trained, tmp_path, photo):
     with pytest.raises(UserError, match="there is no image or folder"):
         run(trained, tmp_path, image=tmp_path / "absent.png")
     assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match=r"box\.png lies, which its prediction would overwrite"):
+        run(trained, tmp_path, image=photo, out=photo.parent)
+
+
+@pytest.mark.parametrize("camera", [
+    {"distance": 0}, {"distance": float("nan")}, {"fill": 0}, {"fill": 1.5}, {"fill": "wide"}, {"intrinsics": [1, 2]},
+    {"intrinsics": [[1, 0, 0], [0, 1, 0], [0, 0, float("inf")]]}, {"distance": None},
+])  # fmt: skip
+def test_a_camera_that_cannot_be_is_refused(trained, tmp_path, photo, camera):
+    given = tmp_path / "camera.json"
+    given.write_text(json.dumps(camera))
+    with pytest.raises(UserError, match="expected intrinsics as 3 x 3 numbers, distance above 0"):
+        run(trained, tmp_path, image=photo, camera=given)
+
+
+def test_a_network_that_predicts_nan_writes_nothing(tmp_path, photo, trained):
+    saved = torch.load(trained, weights_only=True)
+    next(iter(saved["state_dict"].values())).fill_(float("nan"))
+    torch.save(saved, tmp_path / "nan.ckpt")
+    with pytest.raises(UserError, match="box: the network predicts nothing, or numbers that are not finite"):
+        run(tmp_path / "nan.ckpt", tmp_path, image=photo)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_mask_beside_a_picture_is_used(trained, tmp_path, photo):
+    mask = np.zeros((120, 160), np.uint8)
+    mask[30:90, 50:80] = 255
+    Image.fromarray(mask).save(photo.with_name("box.mask.png"))
+    facts = json.loads(run(trained, tmp_path, image=photo.parent)[3].read_text())
+    assert facts["mask"] == "mask file"
+    assert facts["crop_left_top_side"][0] < 50

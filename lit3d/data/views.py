@@ -101,16 +101,20 @@ class ViewDataset(Dataset):
     ) -> dict[str, np.ndarray]:
         mirror = rng.random() < look.mirror
         dx, dy = rng.integers(-look.shift, look.shift + 1, 2).tolist() if look.shift else (0, 0)
-        background = look.draw_background(rng)
         out = self._points(name, rng if training else None)
         seen = self.seen(name, view, rng if training else None)
-        image = aug.composite(seen.rgba, background)
-        out |= seen.geometry | {"image": aug.jitter_colour(image, look.colour, rng) if look.colour else image}
-        intrinsics = seen.intrinsics.copy()
-        if dx or dy:
+        rgba, intrinsics = seen.rgba, seen.intrinsics.copy()
+        background = look.draw_background(rng, rgba.shape[0])
+        out |= seen.geometry
+        if dx or dy:  # before the object is put on its background, which stays
             intrinsics[:2, 2] += (dx, dy)
-            fill = {"image": background}
-            out |= {k: aug.shifted(out[k], dx, dy, fill.get(k, 0)) for k in PIXELS if k in out}
+            rgba = aug.shifted(rgba, dx, dy, 0)
+            out |= {k: aug.shifted(out[k], dx, dy, 0) for k in IMAGE_KEYS if k in out}
+        if look.recolours:
+            image = aug.over(*aug.recoloured(rgba, look, rng), background)
+        else:
+            image = aug.composite(rgba, background)
+        out["image"] = image
         object_to_target, pose = frames.target_frame(seen.object_to_camera, self.frame)
         turns = {k: _rotation(object_to_target) if k == "point_normals" else object_to_target for k in POINT_VECTORS}
         out |= {k: frames.apply(transform, out[k]) for k, transform in turns.items() if k in out}
