@@ -25,7 +25,8 @@ class ResidualBlock(nn.Module):
             steps = [conv_norm(before, width, 1, 1), conv_norm(width, width, 3, stride), conv_norm(width, after, 1, 1)]
         else:
             steps = [conv_norm(before, width, 3, stride), conv_norm(width, width, 3, 1)]
-        nn.init.zeros_(steps[-1][1].weight)  # each block begins as the identity (Goyal et al. 2017, section 5.1)  # type: ignore[arg-type]
+        # each block begins as the identity (Goyal et al. 2017, section 5.1)
+        nn.init.zeros_(steps[-1][1].weight)  # type: ignore[arg-type]
         self.body = nn.Sequential(*[layer for step in steps for layer in (step, nn.ReLU(inplace=True))][:-1])
         same = before == after and stride == 1
         self.shortcut = nn.Identity() if same else conv_norm(before, after, 1, stride)
