@@ -1,5 +1,6 @@
 """From a config to objects, and from a checkpoint back to the system that was trained."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -88,6 +89,23 @@ def build_module(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Reco
     return module
 
 
+def without_sources(config: Mapping[str, Any], rebuild: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The config of a checkpoint with arguments that make parts of its network leave their pretrained weights alone.
+
+    Args:
+        config: plain config; it is not changed.
+        rebuild: dotted path inside the network -> arguments of that part.
+    """
+    changed: dict[str, Any] = copy.deepcopy(dict(config))
+    for path, arguments in rebuild.items():
+        node = changed["model"]["network"]
+        for key in path.split("."):
+            node = node.get(key) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.update(arguments)
+    return changed
+
+
 def load_module(path: str | Path) -> ReconstructionModule:
     """The trained module of a checkpoint, in evaluation mode; nothing but tensors and plain values is unpickled.
 
@@ -106,7 +124,8 @@ def load_module(path: str | Path) -> ReconstructionModule:
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
         found = entry.get("format") if isinstance(entry, dict) else "none"
         raise UserError(f"{path} is no checkpoint of this version of lit3d: format {FORMAT} is expected, {found} found")
-    module = build_module(entry["config"])
+    module = build_module(without_sources(entry["config"], entry.get("rebuild", {})))
+    module.config = {k: entry["config"][k] for k in KEPT if k in entry["config"]}
     try:
         module.load_state_dict(saved["state_dict"])
     except RuntimeError as error:

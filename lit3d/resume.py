@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from lit3d.callbacks import averages
 from lit3d.errors import UserError
 
 FREE = ("data.workers", "data.root", "data.source")  # where and how data is read does not change a sample
@@ -47,6 +48,7 @@ def find(config: Mapping[str, Any]) -> Resumption:
     except Exception as error:  # unpickling reports a damaged or foreign file by almost any error
         raise UserError(f"resume={wanted}: {checkpoint} is no checkpoint of lit3d ({type(error).__name__})") from None
     _check_same(before, config, folder)
+    _check_average(averages(saved), config, folder)
     return Resumption(folder, checkpoint, step)
 
 
@@ -93,6 +95,17 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path)
                     f"the run in {folder} has {key}={old}, but this config says {new}: "
                     "a resumed run goes on with the config that it began with"
                 )
+
+
+def _check_average(had: bool, config: Mapping[str, Any], folder: Path) -> None:
+    """Without its average, a run would silently go on from averaged weights."""
+    nodes = (config.get("callbacks") or {}).values()
+    has = any(node and str(node.get("_target_")).endswith("AveragedWeights") for node in nodes)
+    if had != has:
+        raise UserError(
+            f"the run in {folder} has {'an average' if had else 'no average'} of its weights, and this config "
+            f"{'none' if had else 'one'}: resume it with callbacks={'ema' if had else 'default'}"
+        )
 
 
 def differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

@@ -2,6 +2,15 @@
 
 from lit3d.modules.base import CHECKPOINT_FORMAT, ReconstructionModule
 from lit3d.modules.pointset import PointSetModule
-from lit3d.modules.schedules import warmup_cosine
+from lit3d.modules.schedules import constant, cosine, one_cycle, step, warmup_cosine
 
-__all__ = ["CHECKPOINT_FORMAT", "PointSetModule", "ReconstructionModule", "warmup_cosine"]
+__all__ = [
+    "CHECKPOINT_FORMAT",
+    "PointSetModule",
+    "ReconstructionModule",
+    "constant",
+    "cosine",
+    "one_cycle",
+    "step",
+    "warmup_cosine",
+]

@@ -97,5 +97,10 @@ class ReconstructionModule(pl.LightningModule):
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The plain resolved config travels with the weights: no pickled objects."""
-        checkpoint["lit3d"] = {"format": CHECKPOINT_FORMAT, "version": __version__, "config": self.config}
+        """The plain resolved config travels with the weights: no pickled objects.
+
+        Beside it stands what builds parts of the network that began from other people's weights without these.
+        """
+        rebuild = {name: part.rebuild for name, part in self.network.named_modules() if hasattr(part, "rebuild")}
+        entry = {"format": CHECKPOINT_FORMAT, "version": __version__, "config": self.config}
+        checkpoint["lit3d"] = entry | ({"rebuild": rebuild} if rebuild else {})

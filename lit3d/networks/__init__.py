@@ -1,13 +1,23 @@
 """Networks: plain torch. Each is `forward(batch) -> structure` and declares `reads` and `predicts`."""
 
-from lit3d.networks.encoders import SmallEncoder
+from lit3d.networks.encoders import (
+    EfficientNetLite0Encoder,
+    HubEncoder,
+    PaperEncoder,
+    ResNetEncoder,
+    SmallEncoder,
+)
 from lit3d.networks.heads import FullyConnectedHead, HourglassHead, TwoBranchHead, UpconvolutionHead
 from lit3d.networks.pointset import PointSetNet
 
 __all__ = [
+    "EfficientNetLite0Encoder",
     "FullyConnectedHead",
     "HourglassHead",
+    "HubEncoder",
+    "PaperEncoder",
     "PointSetNet",
+    "ResNetEncoder",
     "SmallEncoder",
     "TwoBranchHead",
     "UpconvolutionHead",

@@ -176,6 +176,27 @@ class TwoBranchHead(nn.Module):
         return torch.cat([branch(features) for branch in self.branches], dim=1)
 
 
+class Fall(nn.ModuleList):
+    """3 x 3 convolution, batch norm, ReLU; its stride is whatever leads from one map's size to the next one's.
+
+    That is 2 for most encoders, 1 between the maps of a transformer, which all have one size.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(conv_block(inputs, outputs, 2).children())
+
+    def forward(self, x: Float[Tensor, "b c i j"], size: Sequence[int]) -> Float[Tensor, "b d k l"]:
+        """Map -> map of `size` (h, w), which is no larger; what a stride leaves over is cut at the right and below."""
+        convolution, norm, relu = self
+        stride = [max(1, have // want) for have, want in zip(x.shape[-2:], size, strict=True)]
+        x = functional.conv2d(x, convolution.weight, None, stride, padding=1)  # type: ignore[arg-type]
+        return relu(norm(x[..., : size[0], : size[1]]))
+
+
 class Hourglass(nn.Module):
     """Decodes features to their finest map and encodes them again: each place has then seen the whole image.
 
@@ -187,7 +208,7 @@ class Hourglass(nn.Module):
     def __init__(self, code_size: int, map_channels: Sequence[int]) -> None:
         super().__init__()
         self.decoder = Decoder(code_size, map_channels, len(map_channels) - 1)
-        self.fall = nn.ModuleList(conv_block(a, b, 2) for a, b in itertools.pairwise(map_channels))
+        self.fall = nn.ModuleList(Fall(a, b) for a, b in itertools.pairwise(map_channels))
         self.to_code = nn.Linear(map_channels[-1], code_size)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -196,7 +217,7 @@ class Hourglass(nn.Module):
         fine_to_coarse = self.decoder(features)[::-1]
         maps = [fine_to_coarse[0]]
         for fall, before in zip(self.fall, fine_to_coarse[1:], strict=True):
-            maps.append(fall(maps[-1])[..., : before.shape[-2], : before.shape[-1]] + before)
+            maps.append(fall(maps[-1], before.shape[-2:]) + before)
         return Features(functional.relu(features.code + self.to_code(maps[-1].mean((2, 3)))), maps)
 
 

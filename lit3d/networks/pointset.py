@@ -3,34 +3,78 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from lit3d.errors import UserError
+from lit3d.networks.encoders import Features
 from lit3d.structures import PointSet
 
 
 class PointSetNet(nn.Module):
     """Encoder and head: reads `image`, predicts a `PointSet`.
 
+    With `noise`, a standard normal vector is appended to the encoder's code (r of equation 3 in the paper, which feeds
+    it to the encoder): one image has many answers. A batch may bring it as `noise` (b, noise); else it is the first of
+    the fixed ones that `fixed_noise` gives.
+
     Args:
         encoder: image -> `Features`.
         head: a function (points, code_size, map_channels) -> module that maps `Features` to (b, n, 3); see `heads`.
         points: n, at least 1.
+        noise: length of the random vector; 0: none.
 
     Raises:
-        UserError: n < 1.
+        UserError: n < 1 or noise < 0.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("image",)
     predicts: ClassVar[type[PointSet]] = PointSet
 
-    def __init__(self, encoder: nn.Module, head: Any, points: int = 1024) -> None:
+    def __init__(self, encoder: nn.Module, head: Any, points: int = 1024, noise: int = 0) -> None:
         super().__init__()
         if points < 1:
             raise UserError(f"model.points must be at least 1, got {points}")
-        self.encoder = encoder
-        self.head = head(points=points, code_size=encoder.code_size, map_channels=encoder.map_channels)
+        if noise < 0:
+            raise UserError(f"model.noise is the length of a random vector, at least 0, got {noise}")
+        self.encoder, self.noise = encoder, noise
+        self.head = head(points=points, code_size=encoder.code_size + noise, map_channels=encoder.map_channels)
 
     def forward(self, batch: Mapping[str, Any]) -> PointSet:
         """Batch with `image` (b, 3, h, w) in [0, 1] -> points (b, n, 3) in the target frame."""
-        return PointSet(self.head(self.encoder(batch["image"])))
+        if not self.noise:
+            return PointSet(self.head(self.encoder(batch["image"])))
+        image = batch["image"]
+        noise = batch["noise"] if "noise" in batch else fixed_noise(1, self.noise).to(image).expand(len(image), -1)
+        return PointSet(self.hypotheses(image, noise[:, None])[:, 0])
+
+    def hypotheses(
+        self, image: Float[Tensor, "b 3 h w"], noise: Float[Tensor, "b k z"] | int
+    ) -> Float[Tensor, "b k n 3"]:
+        """Several answers for each image, which is encoded once.
+
+        Args:
+            image: in [0, 1].
+            noise: k random vectors of each image, or k itself: the first k fixed ones, the same for all images.
+
+        Raises:
+            UserError: the network reads no random vector, or one of another length.
+        """
+        if isinstance(noise, int):
+            noise = fixed_noise(noise, self.noise).to(image).expand(len(image), -1, -1)
+        k, length = noise.shape[1:]
+        if length != self.noise or not self.noise:
+            raise UserError(
+                f"this network was made for random vectors of length {self.noise}, got {length}: "
+                "several answers need model.noise above 0"
+            )
+        code, maps = self.encoder(image)
+        code = torch.cat([code.repeat_interleave(k, 0), noise.flatten(0, 1).to(code.dtype)], dim=1)
+        maps = [m.repeat_interleave(k, 0) for m in maps] if k > 1 else maps
+        return self.head(Features(code, maps)).unflatten(0, (-1, k))
+
+
+def fixed_noise(count: int, length: int) -> Float[Tensor, "k z"]:
+    """The standard normal vectors of evaluation; vector i depends on neither `count` nor any generator outside."""
+    return torch.stack([torch.randn(length, generator=torch.Generator().manual_seed(i)) for i in range(count)])

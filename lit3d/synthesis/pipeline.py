@@ -71,6 +71,9 @@ class SynthesisSettings:
                   "light_jitter": (0, 1), "colour_jitter": (0, 1), "workers": (0, 1024)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)
+            if not isinstance(value, (int, float)):
+                square = ": pictures are square" if name == "image_size" else ""
+                raise UserError(f"{name} must be one number{square}, got {value!r}.")
             if not low <= value <= high:
                 raise UserError(f"{name} must lie between {low} and {high:,}, got {value!r}.")
         for name, known in {"surface": ("outer", "all"), "layout": ("shards", "folders")}.items():

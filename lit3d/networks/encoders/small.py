@@ -1,27 +1,12 @@
-"""Image encoders: an image becomes feature maps of falling resolution and one code vector."""
+"""The default encoder, for small images."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit3d.errors import UserError
-
-
-class Features(NamedTuple):
-    """What heads read."""
-
-    code: Float[Tensor, "b c"]
-    maps: list[Tensor]  # (b, c_i, h / 2^i, w / 2^i), fine to coarse
-
-
-def conv_block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """3 x 3 convolution, batch norm, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+from lit3d.networks.encoders.features import Features, as_channels_last, conv_block, sides, standardised
 
 
 class SmallEncoder(nn.Module):
@@ -40,12 +25,12 @@ class SmallEncoder(nn.Module):
         self, channels: Sequence[int] = (32, 64, 128, 256), code: int = 512, image_size: int | Sequence[int] = 64
     ) -> None:
         super().__init__()
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, width = sides(image_size)
         step = 2 ** len(channels)
         if height < step or width < step or height % step or width % step:
             raise UserError(
                 f"the small encoder halves the image {len(channels)} times, so each side must be a multiple of {step}, "
-                f"but images are {height} x {width}: choose another size or other model.network.encoder.channels"
+                f"but images are {height} x {width}: choose another size or other model.encoder.channels"
             )
         self.levels = nn.ModuleList()
         before = 3
@@ -56,11 +41,11 @@ class SmallEncoder(nn.Module):
             nn.Flatten(), nn.Linear(before * (height // step) * (width // step), code), nn.ReLU(inplace=True)
         )
         self.code_size, self.map_channels = code, tuple(channels)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # measured 15 x faster than NCHW on CPUs
+        as_channels_last(self)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Features:
         """Image in [0, 1] -> features."""
-        x = (image - 0.5).contiguous(memory_format=torch.channels_last)
+        x = standardised(image)
         maps = []
         for level in self.levels:
             x = level(x)
