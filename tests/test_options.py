@@ -201,7 +201,7 @@ def test_a_resumed_run_goes_on_with_weights_and_average(run, monkeypatch, tmp_pa
         run(*options, folder=tmp_path / "runs" / "a")
     monkeypatch.setattr(ReconstructionModule, "training_step", real)
     with pytest.raises(UserError, match=r"has an average of its weights, and this config none.*callbacks=ema"):
-        run(*options[3:], folder=tmp_path / "runs" / "b", *["resume=last"])
+        run(*options[3:], "resume=last", folder=tmp_path / "runs" / "b")
     run(*options, "resume=last", folder=tmp_path / "runs" / "b")
     ours, theirs = (
         torch.load(f / "checkpoints" / "last.ckpt", weights_only=True) for f in (tmp_path / "runs" / "a", whole)

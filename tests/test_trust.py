@@ -1,7 +1,7 @@
 import pytest
 
 from lit3d import trust
-from lit3d.config import compose
+from lit3d.config import compose, groups
 from lit3d.errors import UserError
 
 
@@ -52,5 +52,8 @@ def test_every_default_config_is_trusted():
     from lit3d.build import plain
 
     loggers = "logger=[csv,wandb,tensorboard,mlflow]"
-    for overrides in ([], ["data=furniture"], ["data=folder", "data.source.root=x"], [loggers]):
+    parts = [[f"{group}={path.stem}"] for group in ("model/encoder", "model/head", "model/scheduler", "callbacks")
+             for path in groups()[group]]  # fmt: skip
+    for overrides in ([], ["data=furniture"], ["data=folder", "data.source.root=x"], [loggers], *parts):
+        overrides = [*overrides, "model.encoder.source=x"] if overrides == ["model/encoder=hub"] else overrides
         trust.check(plain(compose("run", [*overrides, "paths.output=x"])))

@@ -1,4 +1,4 @@
-"""The one source of randomness in modules and losses: a function of what step is done, never of what was drawn before."""
+"""The one source of randomness in modules and losses: a function of the step, never of what was drawn before."""
 
 import hashlib
 

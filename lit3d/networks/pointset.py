@@ -39,7 +39,8 @@ class PointSetNet(nn.Module):
         if noise < 0:
             raise UserError(f"model.noise is the length of a random vector, at least 0, got {noise}")
         self.encoder, self.noise = encoder, noise
-        self.head = head(points=points, code_size=encoder.code_size + noise, map_channels=encoder.map_channels)
+        code_size: int = encoder.code_size + noise  # type: ignore[operator,assignment]
+        self.head = head(points=points, code_size=code_size, map_channels=encoder.map_channels)
 
     def forward(self, batch: Mapping[str, Any]) -> PointSet:
         """Batch with `image` (b, 3, h, w) in [0, 1] -> points (b, n, 3) in the target frame."""
