@@ -108,7 +108,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str], notes: Sequ
         for c, picture in enumerate(row):
             sheet.paste(Image.fromarray(picture), (gap + c * (size + gap), top))
         if r < len(notes):
-            pen.text((gap + 4, top + 3), notes[r], INK, ImageFont.load_default(11))
+            pen.text((gap + 4, top + 3), notes[r], INK, ImageFont.load_default(11), stroke_width=2, stroke_fill="white")
     return sheet
 
 
