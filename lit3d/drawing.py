@@ -85,6 +85,17 @@ def upscaled(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS))
 
 
+def fitted(picture: np.ndarray, size: int) -> np.ndarray:
+    """A picture (h, w, 3) uint8 of any shape, whole, in the middle of a white square (size, size, 3)."""
+    h, w = picture.shape[:2]
+    height, width = (max(1, round(n * size / max(h, w))) for n in (h, w))
+    filtering = Image.Resampling.BOX if max(h, w) > 2 * size else Image.Resampling.LANCZOS
+    square = Image.new("RGB", (size, size), "white")
+    corner = (size - width) // 2, (size - height) // 2
+    square.paste(Image.fromarray(picture).resize((width, height), filtering), corner)
+    return np.asarray(square)
+
+
 def grid(rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str], notes: Sequence[str] = ()) -> Image.Image:
     """Rows of square pictures of equal size under column heads, a note at the left of each row's first picture."""
     size, gap, head = rows[0][0].shape[0], 6, 26
@@ -97,7 +108,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], heads: Sequence[str], notes: Sequ
         for c, picture in enumerate(row):
             sheet.paste(Image.fromarray(picture), (gap + c * (size + gap), top))
         if r < len(notes):
-            pen.text((gap + 4, top + 3), notes[r], INK, ImageFont.load_default(11))
+            pen.text((gap + 4, top + 3), notes[r], INK, ImageFont.load_default(11), stroke_width=2, stroke_fill="white")
     return sheet
 
 

@@ -10,15 +10,17 @@ def task(cfg: Any) -> None:
     from rich.console import Console
 
     from lit3d.build import plain
-    from lit3d.prediction import predict
+    from lit3d.prediction import SHEET, predict
 
     files = predict(plain(cfg))
-    pictures = [f for f in files if f.suffix == ".png"]
+    pictures = [f for f in files if f.suffix == ".png" and f.name != SHEET]
     console = Console()
     if pictures:
         console.print(f"{len(pictures)} prediction(s) in {pictures[0].parent}: .ply, .glb, .png, .json each")
     for picture in pictures[:10]:
         console.print(f"  {picture}")
+    if len(pictures) > 1:
+        console.print(f"  all in one: {pictures[0].with_name(SHEET)}")
     for file in files:
         if file.suffix == ".onnx":
             console.print(f"the network, checked against torch: {file}; how to use it: {file.stem}.json")

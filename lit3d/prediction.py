@@ -16,6 +16,9 @@ from lit3d.export import check_format, export_onnx
 from lit3d.shape_files import write_shape
 
 HEADS = ("input", "prediction", "prediction, 90°")
+SHEET = "predictions.png"
+SHEET_HEADS = ("photograph", *HEADS)
+SHEET_ROWS = 24  # more would make a picture that nothing shows
 
 
 def predict(config: dict[str, Any]) -> list[Path]:
@@ -46,11 +49,14 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
     _refuse_overwriting(paths, out)
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
+    rows: dict[str, list[np.ndarray]] = {}
     skipped: list[str] = []
     for path in track(paths, "predicting", disable=len(paths) < 4):
         try:
             photo = photos.prepare(path, mask or photos.mask_beside(path), size, camera["fill"])
-            written += write(photo, _forward(module, photo), camera, module, out, config["picture_size"])
+            files, views = write(photo, _forward(module, photo), camera, module, out, config["picture_size"])
+            rows[photo.name] = [drawing.fitted(photo.whole, config["picture_size"]), *views]
+            written += files
         except UserError as error:
             if len(paths) == 1:
                 raise
@@ -59,6 +65,10 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
         print(f"left out: {reason}")
     if not written:
         raise UserError("none of the images could be used")
+    if len(paths) > 1:
+        shown = list(rows)[:SHEET_ROWS]
+        drawing.save_image(drawing.grid([rows[name] for name in shown], SHEET_HEADS, shown), out / SHEET)
+        written.append(out / SHEET)
     return written
 
 
@@ -96,6 +106,8 @@ def _refuse_overwriting(paths: list[Path], out: Path) -> None:
     for path in paths:
         if path.suffix == ".png" and path.resolve() == (out / path.name).resolve():
             raise UserError(f"out={out} is where {path.name} lies, which its prediction would overwrite: name another")
+        if len(paths) > 1 and path.stem == Path(SHEET).stem:
+            raise UserError(f"{SHEET} is the picture of all predictions: give {path} another name")
 
 
 def _forward(module: Any, photo: photos.Photo) -> Any:
@@ -106,8 +118,11 @@ def _forward(module: Any, photo: photos.Photo) -> Any:
 
 def write(
     photo: photos.Photo, prediction: Any, camera: dict[str, Any], module: Any, out: Path, size: int
-) -> list[Path]:
+) -> tuple[list[Path], list[np.ndarray]]:
     """One prediction as .ply (target frame), .glb (y up), .png and .json.
+
+    Returns:
+        The files, and the pictures under `HEADS`.
 
     Raises:
         UserError: it is empty or not finite.
@@ -122,12 +137,12 @@ def write(
              *(out / f"{photo.name}{suffix}" for suffix in (".png", ".json"))]  # fmt: skip
     up = np.array([0.0, 1.0, 0.0])
     front, side = drawing.two_views(points, intrinsics, pose, up, size, photo.image.shape[0])
-    sheet = drawing.grid([[drawing.upscaled(photo.image, size), front, side]], HEADS)
-    drawing.save_image(sheet, files[2])
+    views = [drawing.upscaled(photo.image, size), front, side]
+    drawing.save_image(drawing.grid([views], HEADS), files[2])
     facts = {
         "image": photo.name, "mask": photo.mask_from, "crop_left_top_side": photo.crop, "camera": camera,
         "checkpoint_config": {k: module.config[k] for k in ("name", "seed")},
         "axes": {".ply": f"the {camera['frame']} frame of training", ".glb": "y up"},
     }  # fmt: skip
     write_atomically(files[3], json.dumps(facts, indent=1) + "\n")
-    return files
+    return files, views

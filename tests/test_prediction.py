@@ -46,7 +46,7 @@ def test_a_photo_becomes_ply_glb_picture_and_record(trained, tmp_path, photo):
 def test_a_folder_with_a_bad_picture_predicts_the_others_and_says_so(trained, tmp_path, photo, capsys):
     (photo.parent / "broken.png").write_bytes(b"no picture")
     files = run(trained, tmp_path, image=photo.parent)
-    assert {f.stem for f in files} == {"box"}
+    assert {f.stem for f in files} == {"box", "predictions"}
     assert "left out" in capsys.readouterr().out
 
 
@@ -98,3 +98,24 @@ def test_a_mask_beside_a_picture_is_used(trained, tmp_path, photo):
     facts = json.loads(run(trained, tmp_path, image=photo.parent)[3].read_text())
     assert facts["mask"] == "mask file"
     assert facts["crop_left_top_side"][0] < 50
+
+
+def test_several_pictures_are_shown_whole_in_one_sheet(trained, tmp_path, photo):
+    wide = np.full((60, 300, 3), 235, np.uint8)
+    wide[20:40, 100:200] = (20, 60, 140)
+    Image.fromarray(wide).save(photo.with_name("a_wide_one.png"))
+    files = run(trained, tmp_path, image=photo.parent, picture_size=100)
+    assert files[-1] == tmp_path / "out" / "predictions.png"
+    with Image.open(files[-1]) as sheet:
+        assert sheet.size == (4 * 106 + 6, 2 * 106 + 6 + 26)  # two rows under the heads
+        first = np.asarray(sheet)[32:132, 6:106]
+    blue = (np.abs(first.astype(int) - (20, 60, 140)).max(-1) < 40).nonzero()
+    assert np.ptp(blue[1]) == pytest.approx(33, abs=3)  # 100 of 300 pixels: the whole photograph, not its crop
+    assert np.ptp(blue[0]) == pytest.approx(6, abs=2)
+
+
+def test_a_picture_may_not_have_the_sheets_name(trained, tmp_path, photo):
+    photo.rename(photo.with_name("predictions.jpg"))
+    Image.new("RGB", (9, 9)).save(tmp_path / "b.png")
+    with pytest.raises(UserError, match="give .*predictions.jpg another name"):
+        run(trained, tmp_path, image=tmp_path)
