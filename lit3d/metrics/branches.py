@@ -13,8 +13,8 @@ from torch import Tensor
 from lit3d.ops.neighbours import nearest
 from lit3d.ops.sampling import random_subset
 
-BODY, SHEET, ROD = 0, 1, 2  # kinds of pieces: thick, thin in one direction, thin in two
-KINDS = ("body", "sheet", "rod")
+BODY, PLATE, ROD = 0, 1, 2  # kinds of pieces: thick, thin in one direction, thin in two
+KINDS = ("body", "plate", "rod")
 THIN = 0.08  # of the object's longest side
 REACH = 4.0  # points of one piece are linked over this many median nearest distances
 
@@ -36,11 +36,11 @@ def pieces(points: Float[np.ndarray, "m 3"], parts: Int[np.ndarray, " m"]) -> In
 def kinds_of_points(
     points: Float[np.ndarray, "m 3"], parts: Int[np.ndarray, " m"], thin: float = THIN
 ) -> Int[np.ndarray, " m"]:
-    """`BODY`, `SHEET` or `ROD` of each true point, by the size of its piece.
+    """`BODY`, `PLATE` or `ROD` of each true point, by the size of its piece.
 
     The sides of a piece are its extents along its own principal axes (so a leg that leans is as thin as an upright
-    one). A rod has two sides below `thin`, a sheet one, a body none: legs, posts and cables are rods, table tops and
-    wings are sheets. A curved shell counts by its box, not by its wall. Only what can be seen from outside was sampled.
+    one). A rod has two sides below `thin`, a plate one, a body none: legs, posts and cables are rods, table tops and
+    wings are plates. A curved shell counts by its box, not by its wall. Only what can be seen from outside was sampled.
 
     Args:
         points: uniform on the surface, in any frame, in units of the longest side.

@@ -9,7 +9,7 @@ from lit3d.metrics.branches import (
     BODY,
     KINDS,
     ROD,
-    SHEET,
+    PLATE,
     kinds_of_points,
     pieces,
     recall_by_kind,
@@ -34,7 +34,7 @@ def table():
     rng = np.random.default_rng(0)
     legs = [box(rng, (x, -0.2, z), (0.05, 0.38, 0.05), 300) for x in (-0.4, 0.4) for z in (-0.4, 0.4)]
     parts = [box(rng, (0, 0.02, 0), (1, 0.04, 1), 8000), *legs, box(rng, (0, -0.2, 0), (0.3, 0.3, 0.3), 2000)]
-    names, kinds = (0, 1, 1, 1, 1, 2), (SHEET, ROD, ROD, ROD, ROD, BODY)
+    names, kinds = (0, 1, 1, 1, 1, 2), (PLATE, ROD, ROD, ROD, ROD, BODY)
     sizes = [len(p) for p in parts]
     return np.concatenate(parts), np.repeat(names, sizes), np.repeat(kinds, sizes), np.repeat(range(6), sizes)
 
@@ -65,7 +65,7 @@ def test_fewer_points_find_the_same_kinds(table):
 
 @pytest.mark.parametrize("points", [np.zeros((1, 3)), np.zeros((5, 3)), np.eye(3)])
 def test_a_few_points_or_all_in_one_place(points):
-    assert set(kinds_of_points(points, np.zeros(len(points), int))) <= {BODY, SHEET, ROD}
+    assert set(kinds_of_points(points, np.zeros(len(points), int))) <= {BODY, PLATE, ROD}
 
 
 @pytest.fixture
