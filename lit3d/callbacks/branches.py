@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -211,10 +211,3 @@ def _recalls(
 
 def _by_kind(name: str, values: Tensor) -> dict[str, Tensor]:
     return {f"{name}/{kind}": values[:, k] for k, kind in enumerate(scores.KINDS)}
-
-
-def gains(rows: Sequence[Mapping[str, float]], branch: str, percent: int = 2) -> dict[str, list[float]]:
-    """Recall of a branch minus that of as many random points of the prediction, for each kind and object that has it."""
-    key = f"{branch}/recall_{percent}pct"
-    pairs = {kind: [(row[f"{key}/{kind}"], row[f"{key}_random/{kind}"]) for row in rows] for kind in scores.KINDS}
-    return {kind: [a - b for a, b in found if not math.isnan(a)] for kind, found in pairs.items()}

@@ -8,8 +8,8 @@ from scipy.spatial import cKDTree
 from lit3d.metrics.branches import (
     BODY,
     KINDS,
-    ROD,
     PLATE,
+    ROD,
     kinds_of_points,
     pieces,
     recall_by_kind,
