@@ -23,7 +23,7 @@ from rich.table import Table
 
 from experiments.two_branch.figure import draw
 from lit3d.build import instantiate, load_module
-from lit3d.callbacks.branches import Measured, measure
+from lit3d.callbacks.branch_numbers import Measured, measure
 from lit3d.callbacks.references import paired_interval
 from lit3d.errors import UserError
 from lit3d.metrics.branches import KINDS
@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 
 def find_runs(folder: Path) -> dict[str, list[Path]]:
-    """Run folders by head, in the order of `ORDER`; the head is read from the checkpoint's name of the run.
+    """Run folders by head, in the order of `ORDER`; a folder is named <head>_<seed>.
 
     Raises:
         UserError: there is none.
@@ -68,14 +68,15 @@ def per_object(folder: Path, score: str) -> dict[str, float]:
 def score_rows(runs: Mapping[str, Sequence[Path]]) -> list[Row]:
     """A row for each head and score: the mean, and the paired difference from the first head."""
     rows = []
-    for score in SCORES:
+    facts = {head: json.loads((folders[0] / "results.json").read_text()) for head, folders in runs.items()}
+    for score in (s for s in SCORES if all(s in f["test"] for f in facts.values())):
         by_head = {head: _gathered([per_object(f, score) for f in folders]) for head, folders in runs.items()}
         base = next(iter(by_head.values()))
         for head, values in by_head.items():
             less = {name: [np.mean(v) - np.mean(base[name])] for name, v in values.items() if name in base}
             difference = {f"difference_{k}": v for k, v in interval(less).items()}
-            facts = json.loads((runs[head][0] / "results.json").read_text())
-            names = {"head": head, "seeds": len(runs[head]), "parameters": facts["parameters"], "score": score}
+            size = facts[head]["parameters"]
+            names = {"head": head, "seeds": len(runs[head]), "parameters": size, "score": score}
             rows.append(names | interval(values) | difference)
     return rows
 

@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from lit3d.build import instantiate, plain
+from lit3d.callbacks.branch_numbers import measure
 from lit3d.callbacks.branch_pictures import branch_grid, colours_by_uv, xyz_image
-from lit3d.callbacks.branches import layout_of, measure, preview_with_parts
+from lit3d.callbacks.branches import layout_of, preview_with_parts
 from lit3d.config import compose
 from lit3d.metrics.parameterisation import flat_ratio, grid_cells
 from lit3d.networks.heads import FullyConnectedHead, TwoBranchHead
