@@ -1,6 +1,7 @@
 """What happens around training: results, pictures."""
 
 from lit3d.callbacks.averaging import AveragedWeights, averages
+from lit3d.callbacks.branches import Branches
 from lit3d.callbacks.last import LastCheckpoint, save_whole
 from lit3d.callbacks.media import Media
 from lit3d.callbacks.metrics_file import MetricsFile
@@ -10,6 +11,6 @@ from lit3d.callbacks.results import Results, write_atomically
 from lit3d.callbacks.views import prediction_grid
 
 __all__ = [
-    "AveragedWeights", "LastCheckpoint", "Media", "MetricsFile", "Results", "StepProgress", "averages", "mlflow_logger",
-    "prediction_grid", "save_whole", "write_atomically",
+    "AveragedWeights", "Branches", "LastCheckpoint", "Media", "MetricsFile", "Results", "StepProgress", "averages",
+    "mlflow_logger", "prediction_grid", "save_whole", "write_atomically",
 ]  # fmt: skip

@@ -111,12 +111,20 @@ class UpconvolutionHead(nn.Module):
         code_size: length of the encoder's code.
         map_channels: channels of its maps, fine to coarse.
         levels: see `Decoder`.
+        hidden: widths of fully connected layers between the code and the decoder (one of 2,048 in the released code).
     """
 
     cells: Tensor
     sheet: Tensor
 
-    def __init__(self, points: int, code_size: int, map_channels: Sequence[int], levels: int = 3) -> None:
+    def __init__(
+        self,
+        points: int,
+        code_size: int,
+        map_channels: Sequence[int],
+        levels: int = 3,
+        hidden: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         self.grid = rows, columns = grid_of(points)
         cells = torch.arange(points) * (rows * columns) // points
@@ -125,7 +133,11 @@ class UpconvolutionHead(nn.Module):
         self.layout = Layout(torch.full((points,), UPCONVOLUTION), uv)
         self.register_buffer("cells", cells, persistent=False)
         self.register_buffer("sheet", functional.pad(uv - 0.5, (0, 1)), persistent=False)
-        self.decoder = Decoder(code_size, map_channels, levels)
+        widths = (code_size, *hidden)
+        self.bottleneck = nn.Sequential(
+            *(layer for a, b in itertools.pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU(inplace=True)))
+        )
+        self.decoder = Decoder(widths[-1], map_channels, levels)
         width = self.decoder.channels
         self.smooth = conv_block(width, width, 1)
         self.to_points = nn.Conv2d(width, 3, 3, padding=1)
@@ -133,7 +145,7 @@ class UpconvolutionHead(nn.Module):
 
     def forward(self, features: Features) -> Float[Tensor, "b n 3"]:
         """Features -> points."""
-        x = self.decoder(features)[-1]
+        x = self.decoder(Features(self.bottleneck(features.code), features.maps))[-1]
         if x.shape[-2:] != self.grid:
             x = functional.interpolate(x, self.grid, mode="bilinear", align_corners=False)
         x = self.smooth(x)

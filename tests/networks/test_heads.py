@@ -17,6 +17,7 @@ from lit3d.networks.heads import FULLY_CONNECTED, UPCONVOLUTION, grid_of
 HEADS = {
     "fc": partial(FullyConnectedHead, hidden=(16,)),
     "upconv": UpconvolutionHead,
+    "upconv with a bottleneck": partial(UpconvolutionHead, hidden=(16, 20)),
     "two_branch": partial(TwoBranchHead, hidden=(16,)),
     "hourglass": partial(HourglassHead, hidden=(16,)),
     "two hourglasses": partial(HourglassHead, hidden=(16,), repeats=2),

@@ -1,0 +1,208 @@
+"""Tables and figure of finished runs: scores at equal parameters, who draws what, how good the parameterisation is.
+
+    python -m experiments.two_branch.analyse outputs/two_branch
+    python -m experiments.two_branch.analyse outputs/two_branch --samples 100 --out /tmp/two_branch
+
+Every run folder needs results.json, per_sample.csv and checkpoints/best.ckpt, and its dataset where it was. Writes
+scores.csv, branches.csv, parameterisation.csv and two_branch.png. Intervals are 95 %, from a bootstrap that draws
+objects, each with the mean over its views and the seeds.
+"""
+
+import argparse
+import csv
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from experiments.two_branch.figure import draw
+from lit3d.build import instantiate, load_module
+from lit3d.callbacks.branch_numbers import Measured, measure
+from lit3d.callbacks.references import paired_interval
+from lit3d.errors import UserError
+from lit3d.metrics.branches import KINDS
+
+HERE = Path(__file__).parent
+SCORES = ("fscore_2pct", "fscore_5pct", "chamfer_l1", "emd")
+PERCENTS = (2, 5)
+ORDER = ("fc", "upconv", "two_branch", "hourglass")
+Row = dict[str, Any]
+
+
+def find_runs(folder: Path) -> dict[str, list[Path]]:
+    """Run folders by head, in the order of `ORDER`; a folder is named <head>_<seed>.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = defaultdict(list)
+    for path in sorted(folder.glob("*/results.json")):
+        found[path.parent.name.rpartition("_")[0]].append(path.parent)
+    if not found:
+        raise UserError(f"{folder} holds no finished runs: make them with python -m experiments.two_branch.train")
+    return {head: found[head] for head in sorted(found, key=lambda h: (ORDER.index(h) if h in ORDER else 9, h))}
+
+
+def interval(values: Mapping[str, Sequence[float]]) -> Row:
+    """Mean over objects of each object's mean, with its interval; empty without objects."""
+    means = np.array([np.mean(v) for v in values.values()])
+    return paired_interval(means, list(values)) if len(means) else {"mean": math.nan, "low": math.nan, "high": math.nan}
+
+
+def per_object(folder: Path, score: str) -> dict[str, float]:
+    """Mean over the views of each test object."""
+    found = defaultdict(list)
+    with (folder / "per_sample.csv").open(encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if row["split"] == "test":
+                found[row["object"]].append(float(row[score]))
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def score_rows(runs: Mapping[str, Sequence[Path]]) -> list[Row]:
+    """A row for each head and score: the mean, and the paired difference from the first head."""
+    rows = []
+    facts = {head: json.loads((folders[0] / "results.json").read_text()) for head, folders in runs.items()}
+    for score in (s for s in SCORES if all(s in f["test"] for f in facts.values())):
+        by_head = {head: _gathered([per_object(f, score) for f in folders]) for head, folders in runs.items()}
+        base = next(iter(by_head.values()))
+        for head, values in by_head.items():
+            less = {name: [np.mean(v) - np.mean(base[name])] for name, v in values.items() if name in base}
+            difference = {f"difference_{k}": v for k, v in interval(less).items()}
+            size = facts[head]["parameters"]
+            names = {"head": head, "seeds": len(runs[head]), "parameters": size, "score": score}
+            rows.append(names | interval(values) | difference)
+    return rows
+
+
+def _gathered(tables: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    found = defaultdict(list)
+    for table in tables:
+        for name, value in table.items():
+            found[name].append(value)
+    return dict(found)
+
+
+def measured(folders: Sequence[Path], samples: int | None) -> list[Measured]:
+    """The branches of each run, on the test objects of its own dataset."""
+    found = []
+    for folder in folders:
+        module = load_module(folder / "checkpoints" / "best.ckpt")
+        data = instantiate(module.config["data"], seed=module.config["seed"])
+        data.setup()
+        found.append(measure(module, data, "test", samples))
+    return found
+
+
+def branch_rows(head: str, runs: Sequence[Measured]) -> list[Row]:
+    """A row for each branch and kind: what it is spent on, its recall, and its gain over as many random points."""
+    rows = []
+    for branch in (b for b in ("fc", "upconv") if f"{b}/points" in runs[0].facts):
+        for kind in KINDS:
+            row: Row = {"head": head, "branch": branch, "points": runs[0].facts[f"{branch}/points"], "kind": kind}
+            for name in (f"{branch}/share", "truth/share"):
+                row[name.replace(branch, "own").replace("/", "_")] = interval(_column(runs, f"{name}/{kind}"))["mean"]
+            for percent in PERCENTS:
+                key = f"{branch}/recall_{percent}pct"
+                own, chance = (_column(runs, f"{key}{suffix}/{kind}") for suffix in ("", "_random"))
+                row[f"recall_{percent}pct"] = interval(own)["mean"]
+                row[f"recall_{percent}pct_truth"] = interval(_column(runs, f"{key}_truth/{kind}"))["mean"]
+                if chance:
+                    row[f"recall_{percent}pct_random"] = interval(chance)["mean"]
+                    gain = {name: np.subtract(own[name], chance[name]).tolist() for name in own}
+                    row |= {f"gain_{percent}pct_{k}": v for k, v in interval(gain).items()}
+            rows.append(row)
+    return rows
+
+
+def _column(runs: Sequence[Measured], key: str) -> dict[str, list[float]]:
+    """Values of each object over runs, where there are any."""
+    found = defaultdict(list)
+    for run in runs:
+        for name, row in zip(run.objects, run.rows, strict=True):
+            if not math.isnan(row.get(key, math.nan)):
+                found[name].append(row[key])
+    return dict(found)
+
+
+def parameterisation_rows(head: str, runs: Sequence[Measured]) -> list[Row]:
+    """A row for each branch: purity against chance, and of a grid its smoothness; means over seeds."""
+    summaries = [run.summary() for run in runs]
+    rows = []
+    for branch in (b for b in ("fc", "upconv") if f"{b}/points" in runs[0].facts):
+        row: Row = {"head": head, "branch": branch}
+        row["purity"] = np.mean([s[f"{branch}/purity"] for s in summaries])
+        row["purity_permuted"] = np.mean([s[f"{branch}/purity_permuted"] for s in summaries])
+        if branch == "upconv":
+            for key in ("neighbour_ratio", "neighbour_ratio_flat", "fold_over_share"):
+                row[key] = np.mean([s[f"grid/{key}"] for s in summaries])
+        rows.append(row)
+    return rows
+
+
+def verdict(rows: Sequence[Row], percent: int = 2) -> list[str]:
+    """For each head with two branches and each kind: the branch whose interval over chance lies above 0."""
+    lines = []
+    for head in dict.fromkeys(r["head"] for r in rows if f"gain_{percent}pct_low" in r):
+        for kind in KINDS:
+            mine = [r for r in rows if r["head"] == head and r["kind"] == kind]
+            more = [r["branch"] for r in mine if r[f"gain_{percent}pct_low"] > 0]
+            lines.append(f"{head}: {kind} is drawn more than by chance by {' and '.join(more) or 'neither branch'}")
+    return lines
+
+
+def write_table(path: Path, rows: Sequence[Row]) -> None:
+    """A CSV with all columns that any row has."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def show(title: str, rows: Sequence[Row]) -> None:
+    """A table on standard output."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(f"{row[k]:.3f}" if isinstance(row.get(k), float) else str(row.get(k, "")) for k in columns))
+    Console(width=200).print(table)
+
+
+def analyse(folder: Path, out: Path, samples: int | None = None) -> list[str]:
+    """Everything; returns the verdict.
+
+    Raises:
+        UserError: no runs, or a checkpoint that cannot be loaded.
+    """
+    runs = find_runs(folder)
+    tables: dict[str, list[Row]] = {"scores": score_rows(runs), "branches": [], "parameterisation": []}
+    for head, folders in runs.items():
+        found = measured(folders, samples)
+        tables["branches"] += branch_rows(head, found)
+        tables["parameterisation"] += parameterisation_rows(head, found)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, rows in tables.items():
+        write_table(out / f"{name}.csv", rows)
+        show(name, rows)
+    draw(tables["scores"], tables["branches"], tables["parameterisation"], out / "two_branch.png")
+    return verdict(tables["branches"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="?", default=Path("outputs/two_branch"))
+    parser.add_argument("--samples", type=int, help="test objects, spread evenly; all if left out")
+    parser.add_argument("--out", type=Path, default=HERE)
+    arguments = parser.parse_args()
+    print("\n".join(analyse(arguments.runs, arguments.out, arguments.samples)))
+
+
+if __name__ == "__main__":
+    main()
