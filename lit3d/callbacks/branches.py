@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from lit3d import drawing
+from lit3d.callbacks import show
 from lit3d.callbacks.branch_numbers import measure
 from lit3d.callbacks.branch_pictures import branch_grid
 from lit3d.callbacks.results import Results
@@ -44,8 +45,7 @@ class Branches(pl.Callback):
             picture = branch_grid(pl_module, preview_with_parts(data, split), layout, self.size)
             drawing.save_image(picture, self.folder / "media" / "parameterisation.png")
             for logger in trainer.loggers:
-                if isinstance(logger, pl.loggers.WandbLogger):
-                    logger.log_image("parameterisation", [picture], step=trainer.global_step)
+                show.log_image(logger, f"{split}/parameterisation", picture, trainer.global_step)
         except Exception:
             log.exception("could not measure or draw the branches; all other results are whole")
 
