@@ -88,8 +88,14 @@ def build_module(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Reco
     return module
 
 
-def load_module(path: str | Path) -> ReconstructionModule:
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def load_module(path: str | Path, trusted: Sequence[str] = ()) -> ReconstructionModule:
     """The trained module of a checkpoint, in evaluation mode; nothing but tensors and plain values is unpickled.
+
+    `trusted` packages are the user's own, from the command line: a checkpoint names none.
 
     Raises:
         UserError: no such file, not one of ours, another format, or weights that do not fit the config beside them.
@@ -106,9 +112,12 @@ def load_module(path: str | Path) -> ReconstructionModule:
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
         found = entry.get("format") if isinstance(entry, dict) else "none"
         raise UserError(f"{path} is no checkpoint of this version of lit3d: format {FORMAT} is expected, {found} found")
-    module = build_module(entry["config"])
     try:
+        module = build_module(entry["config"], trusted)
         module.load_state_dict(saved["state_dict"])
+        module.trained_steps = int(saved["global_step"])
+    except KeyError as error:
+        raise UserError(f"{path} is no whole checkpoint of lit3d: it has no {error}") from None
     except RuntimeError as error:
-        raise UserError(f"{path}: the weights do not fit the config stored with them: {error}") from None
+        raise UserError(f"{path}: the weights do not fit the config stored with them: {_short(error)}") from None
     return module.eval()

@@ -15,13 +15,15 @@ HEADS = {
 COLUMNS = tuple(HEADS)
 NAMES = {"mean_shape": "mean shape", "retrieval": "retrieval by pixels", "oracle": "oracle retrieval",
          "truth_resampled": "truth resampled"}  # fmt: skip
+SPLITS = ("val", "test", "test_authors")
+NUMBERS = ("results.json", "per_sample.csv", "metrics.csv", "predictions.csv")
 
 
 def print_summary(summary: dict[str, Any], folder: Path, best: str | None) -> None:
     """Tables of all test splits and a few lines of paths and commands, on standard output."""
     console = Console()
     console = Console(width=max(console.width, 100))  # a log file has no width of its own
-    for split in ("test", "test_authors"):
+    for split in SPLITS:
         if split in summary:
             console.print()
             console.print(_split_table(summary, split))
@@ -30,13 +32,13 @@ def print_summary(summary: dict[str, Any], folder: Path, best: str | None) -> No
 
 def _split_table(summary: dict[str, Any], split: str) -> Table:
     columns = [c for c in COLUMNS if c in summary[split]]
-    n, m = summary["counts"]["n"], summary["counts"]["m"]
+    n, m, given = summary["counts"]["n"], summary["counts"]["m"], summary["counts"].get("given", {})
     title = f"{split}: {n} points against {m:,}, mean over images, unit = longest side"
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, pad_edge=False)
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(HEADS[column], justify="right", no_wrap=True)
-    label = f"{summary['model']}, {'+'.join(summary['loss'])}"
+    label = ", ".join(part for part in (summary["model"], "+".join(summary["loss"])) if part)
     table.add_row(label, *(_number(c, summary[split][c]) for c in columns), style="bold")
     for name, row in summary.get("references", {}).get(split, {}).items():
         table.add_row(NAMES[name], *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
@@ -47,10 +49,20 @@ def _split_table(summary: dict[str, Any], split: str) -> Table:
     for category, row in summary[f"{split}_by_class"].items():
         table.add_row(f"  {category}", *(_number(c, row[c]) for c in columns))
     caption = f"failures {summary[f'{split}_failures']}, coverage {summary[f'{split}_coverage']:.1%}"
+    if given.get("fewer"):
+        caption += f"\n{_fewer(given, n)}"
     if "fscore_5pct" in gains:
         caption += "\n" + _verdict(gains["fscore_5pct"])
     table.caption, table.caption_justify = caption, "left"
     return table
+
+
+def _fewer(given: dict[str, int], n: int) -> str:
+    count = f"{given['least']}" if given["least"] == given["most"] else f"{given['least']} to {given['most']}"
+    return (
+        f"{given['fewer']} of {given['sets']} predictions have fewer than {n} points ({count}): each is scored by what "
+        f"it has; metrics.points={given['least']} counts all rows alike"
+    )
 
 
 def _verdict(gain: dict[str, float]) -> str:
@@ -67,19 +79,24 @@ def _short(path: str | Path) -> str:
 
 def _closing_lines(summary: dict[str, Any], folder: Path, best: str | None) -> list[str]:
     seconds = summary["seconds"]
+    steps = [f"{summary['steps']} steps"] if summary["steps"] else []
+    files = [name for name in NUMBERS if (folder / name).is_file()]
     lines = [
         "",
-        f"{summary['steps']} steps; data {seconds['data']:.0f} s, training {seconds['training']:.0f} s, "
-        f"test {seconds['test']:.0f} s",
+        "; ".join([*steps, ", ".join(f"{what} {value:.0f} s" for what, value in seconds.items())]),
         f"Pictures   {_short(folder / 'media')}",
-        f"Numbers    {_short(folder)}/results.json, per_sample.csv, metrics.csv",
+        f"Numbers    {_short(folder)}/{', '.join(files)}",
     ]
+    lines += [f"Note       {note}" for note in summary.get("notes", ())]
+    split = next(s for s in SPLITS if s in summary)
+    if protocols := dict.fromkeys(key.split("/")[0] for key in summary[split] if "/" in key):
+        lines.append(f"Protocols  {', '.join(protocols)}: in results.json under their names")
     if best:
         lines += [
             f"Weights    {_short(best)}",
             f"Try next   python -m lit3d.predict checkpoint={_short(best)} image=photo.jpg",
         ]
-    return [*lines, "           python -m lit3d.run -m loss=cd,emd seed=0,1"]
+    return [*lines, "           python -m lit3d.run -m loss=cd,emd seed=0,1"] if "training" in seconds else lines
 
 
 def _number(column: str, value: float | None) -> str:

@@ -1,7 +1,8 @@
 """The only LightningModules."""
 
 from lit3d.modules.base import CHECKPOINT_FORMAT, ReconstructionModule
+from lit3d.modules.given import GivenModule
 from lit3d.modules.pointset import PointSetModule
 from lit3d.modules.schedules import warmup_cosine
 
-__all__ = ["CHECKPOINT_FORMAT", "PointSetModule", "ReconstructionModule", "warmup_cosine"]
+__all__ = ["CHECKPOINT_FORMAT", "GivenModule", "PointSetModule", "ReconstructionModule", "warmup_cosine"]
