@@ -36,7 +36,7 @@ def evaluate(cfg: DictConfig) -> float | None:
     config = _given(OmegaConf.to_container(cfg, resolve=True))
     folder = Path(config["paths"]["output"])
     folder.mkdir(parents=True, exist_ok=True)
-    return job(folder, lambda: _evaluate(config, folder, OmegaConf.missing_keys(cfg.data)))
+    return job(folder, lambda: _evaluate(config, folder, OmegaConf.missing_keys(cfg)))
 
 
 def _given(node: Any) -> Any:
@@ -64,6 +64,11 @@ def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float:
     data = instantiate(config["data"], seed=before.get("seed", 0))
     data.tested = SPLITS[config["split"]]
     metrics = instantiate(config["metrics"])
+    if metrics.emd and metrics.points > data.test_points:
+        raise UserError(
+            f"emd pairs {metrics.points} points with as many true ones, but data.test_points is {data.test_points}: "
+            "raise it, lower metrics.points, or set metrics.emd=false"
+        )
     if trained is not None:
         _check_fits(trained, data)
         data.need(trained.network.reads)
@@ -92,8 +97,8 @@ def _data_config(config: Plain, before: Plain | None, missing: set[str]) -> Plai
     """A whole `data=` as it is; else the checkpoint's with the keys that were given; else a dataset folder."""
     given = config["data"]
     if "_target_" in given:
-        if missing:
-            raise UserError(f"data={given['name']} needs a value for {', '.join(f'data.{k}' for k in sorted(missing))}")
+        if wanted := sorted(key for key in missing if key.startswith("data.")):
+            raise UserError(f"data={given['name']} needs a value for {', '.join(wanted)}")
         return given
     if before is not None:
         data = _merged(before, given)

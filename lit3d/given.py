@@ -150,7 +150,7 @@ def _by_view(
         known = sum(keys[path] in stored for path in extra)
         raise UserError(
             f"{len(extra)} of {len(paths)} files in {folder} belong to no view that is scored: {_few(folder, extra)}; "
-            + (f"{known} of them are other views of this dataset (see split and data.test_views); " if known else "")
+            + (f"other views of this dataset: {known} (see split and data.test_views); " if known else "")
             + f"{NAMING}, here for example {folder_name(wanted[0][0])}_{wanted[0][1]}.ply"
         )
     by_view: dict[View, list[Path]] = {}
