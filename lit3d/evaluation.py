@@ -28,7 +28,7 @@ def evaluate(cfg: DictConfig) -> float | None:
     """Score what a config names; its folder holds the files of a run's test.
 
     Returns:
-        F-score at 5 % over the first split.
+        F-score at 5 % over the first split, None where it is not among the scores.
 
     Raises:
         UserError: a checkpoint, folder or dataset that cannot be used, before anything is scored.
@@ -50,7 +50,7 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> Plain:
     return OmegaConf.to_container(OmegaConf.merge(dict(base), dict(given)))  # type: ignore[return-value]
 
 
-def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float:
+def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float | None:
     _check_choices(config)
     began, trusted = time.monotonic(), config["lit3d"]["trust"]
     trained = load_module(config["checkpoint"], trusted) if config["checkpoint"] else None

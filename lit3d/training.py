@@ -132,7 +132,7 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
 def score(
     trainer: pl.Trainer, module: pl.LightningModule, data: Any, seconds: dict[str, float], best: str | None,
     facts: Callable[[Results], dict[str, Any]] = lambda results: {},
-) -> float:  # fmt: skip
+) -> float | None:  # fmt: skip
     """Test, complete results.json and print the closing table.
 
     Args:
@@ -144,14 +144,14 @@ def score(
         facts: gives further entries of results.json once the test is over.
 
     Returns:
-        F-score at 5 % over the first split.
+        F-score at 5 % over the first split, None where it is not among the scores.
     """
     began = time.monotonic()
     trainer.test(module, datamodule=data, verbose=False)
     results = next(c for c in trainer.callbacks if isinstance(c, Results))  # type: ignore[attr-defined]
     results.add(seconds=seconds | {"test": time.monotonic() - began}, **facts(results))
     print_summary(results.summary, results.folder, best)
-    return results.summary[data.splits()[0]]["fscore_5pct"]
+    return results.summary[data.splits()[0]].get("fscore_5pct")
 
 
 def _check_numbers(config: dict[str, Any]) -> None:

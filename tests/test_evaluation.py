@@ -118,23 +118,24 @@ def test_a_checkpoint_scores_exactly_as_its_run_did(finished, checkpoint, tmp_pa
     assert "Protocols  occnet" in said
 
 
-def test_protocols_counts_and_split_are_those_that_are_asked_for(checkpoint, score):
-    results, _ = score(f"checkpoint={checkpoint}", "protocol=all", "metrics.points=128", "split=val")
+def test_protocols_radii_and_split_are_those_that_are_asked_for(checkpoint, score):
+    results, _ = score(f"checkpoint={checkpoint}", "protocol=all", "split=val", "metrics.percents=[3]")
     assert {key.split("/")[0] for key in results["val"] if "/" in key} == set(metrics.PROTOCOLS)
-    assert results["counts"]["n"] == 128
-    assert results["references"]["val"]["truth_resampled"]["mean"]["fscore_5pct"] > results["val"]["fscore_5pct"]
+    assert results["references"]["val"]["truth_resampled"]["mean"]["fscore_3pct"] > results["val"]["fscore_3pct"]
     assert "test" not in results
 
 
-def test_a_dataset_that_moved_is_found_under_paths_data(checkpoint, score, samples, tmp_path):
+def test_a_dataset_that_moved_is_found_under_paths_data_and_precision_is_the_runs(checkpoint, score, samples, tmp_path):
     root = samples[0].root
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / root.name).symlink_to(root)
     saved = torch.load(checkpoint, weights_only=True)
     saved["lit3d"]["config"]["data"]["root"] = f"gone/{root.name}"
+    saved["lit3d"]["config"]["precision"] = "bf16-mixed"
     torch.save(saved, tmp_path / "a.ckpt")
-    results, _ = score(f"checkpoint={tmp_path / 'a.ckpt'}", f"paths.data={tmp_path / 'moved'}")
+    results, folder = score(f"checkpoint={tmp_path / 'a.ckpt'}", f"paths.data={tmp_path / 'moved'}")
     assert results["counts"]["images"] == 4
+    assert "precision: bf16-mixed" in (folder / "config.yaml").read_text()
 
 
 @pytest.mark.parametrize(
