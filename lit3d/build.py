@@ -106,8 +106,14 @@ def without_sources(config: Mapping[str, Any], rebuild: Mapping[str, Mapping[str
     return changed
 
 
-def load_module(path: str | Path) -> ReconstructionModule:
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def load_module(path: str | Path, trusted: Sequence[str] = ()) -> ReconstructionModule:
     """The trained module of a checkpoint, in evaluation mode; nothing but tensors and plain values is unpickled.
+
+    `trusted` packages are the user's own, from the command line: a checkpoint names none.
 
     Raises:
         UserError: no such file, not one of ours, another format, or weights that do not fit the config beside them.
@@ -124,10 +130,13 @@ def load_module(path: str | Path) -> ReconstructionModule:
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
         found = entry.get("format") if isinstance(entry, dict) else "none"
         raise UserError(f"{path} is no checkpoint of this version of lit3d: format {FORMAT} is expected, {found} found")
-    module = build_module(without_sources(entry["config"], entry.get("rebuild", {})))
-    module.config = {k: entry["config"][k] for k in KEPT if k in entry["config"]}
     try:
+        module = build_module(without_sources(entry["config"], entry.get("rebuild", {})), trusted)
+        module.config = {k: entry["config"][k] for k in KEPT if k in entry["config"]}
         module.load_state_dict(saved["state_dict"])
+        module.trained_steps = int(saved["global_step"])
+    except KeyError as error:
+        raise UserError(f"{path} is no whole checkpoint of lit3d: it has no {error}") from None
     except RuntimeError as error:
-        raise UserError(f"{path}: the weights do not fit the config stored with them: {error}") from None
+        raise UserError(f"{path}: the weights do not fit the config stored with them: {_short(error)}") from None
     return module.eval()

@@ -25,6 +25,10 @@ EXAMPLES = {
         ("python -m lit3d.synthesize", "make the default set"),
         ("python -m lit3d.synthesize data=folder data.source.root=meshes", "render a folder of your own meshes"),
     ),
+    "evaluate": (
+        ("python -m lit3d.evaluate checkpoint=best.ckpt protocol=all", "a run's weights, as papers score"),
+        ("python -m lit3d.evaluate predictions=shapes data=grammar", "score .ply, .obj, .npz of any software"),
+    ),
     "predict": (
         ("python -m lit3d.predict checkpoint=best.ckpt image=photo.jpg", "a photo -> .ply, .glb, picture"),
         ("python -m lit3d.predict checkpoint=best.ckpt export=onnx", "the network for elsewhere"),
@@ -72,6 +76,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("joined_keys", lambda node: "+".join(node), replace=True)
     OmegaConf.register_new_resolver("fifth", lambda steps: max(1, steps // 5) if steps > 0 else 660, replace=True)
     OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
+    OmegaConf.register_new_resolver("evaluated", evaluated, replace=True)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:4], use_cache=True, replace=True)
 
 
@@ -82,6 +87,15 @@ def fast_precision() -> str:
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     return "bf16-mixed" if torch.cpu.get_capabilities().get("amx_bf16") else "32-true"
+
+
+def evaluated(checkpoint: str | None, predictions: str | None) -> str:
+    """Name of what an evaluation scores: of the run that wrote a checkpoint, of a folder of predictions."""
+    if checkpoint is None:
+        return "nothing" if predictions is None else Path(predictions).resolve().name
+    record = Path(checkpoint).resolve().parents[1] / "config.yaml"
+    name = re.search(r"^name: (\S+)$", record.read_text(encoding="utf-8"), re.M) if record.is_file() else None
+    return name[1] if name else Path(checkpoint).stem
 
 
 def compose(name: str, overrides: list[str] | None = None) -> Any:

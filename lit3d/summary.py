@@ -17,6 +17,8 @@ WIDTH = 100  # columns that every line fits in
 LABEL = 32  # columns of the first cell: what eight scores leave of WIDTH
 NAMES = {"mean_shape": "mean shape", "retrieval": "retrieval by pixels", "oracle": "oracle retrieval",
          "truth_resampled": "truth resampled"}  # fmt: skip
+SPLITS = ("val", "test", "test_authors")
+NUMBERS = ("results.json", "per_sample.csv", "metrics.csv", "predictions.csv")
 
 
 def print_summary(summary: dict[str, Any], folder: Path, best: str | None) -> None:
@@ -28,7 +30,7 @@ def print_summary(summary: dict[str, Any], folder: Path, best: str | None) -> No
 
 def print_tables(summary: dict[str, Any], console: Console) -> None:
     """One table a test split, with a line above and below it; no cell is wrapped at `WIDTH` columns."""
-    for split in ("val", "test", "test_authors"):
+    for split in SPLITS:
         if split in summary:
             n, m = summary["counts"]["n"], summary["counts"]["m"]
             title = f"{split}: {n:,} points against {m:,}, mean over images, unit = longest side"
@@ -63,8 +65,18 @@ def _fitting(label: str) -> str:
 
 def _below(summary: dict[str, Any], split: str) -> list[str]:
     lines = [f"failures {summary[f'{split}_failures']}, coverage {summary[f'{split}_coverage']:.1%}"]
-    gain = summary.get(f"{split}_beats_retrieval", {}).get("fscore_5pct")
+    given, gain = summary["counts"].get("given", {}), summary.get(f"{split}_beats_retrieval", {}).get("fscore_5pct")
+    if given.get("fewer"):
+        lines.append(_fewer(given, summary["counts"]["n"]))
     return lines if gain is None else [*lines, _verdict(gain)]
+
+
+def _fewer(given: dict[str, int], n: int) -> str:
+    count = f"{given['least']}" if given["least"] == given["most"] else f"{given['least']} to {given['most']}"
+    return (
+        f"{given['fewer']} of {given['sets']} predictions have fewer than {n} points ({count}): each is scored by\n"
+        f"what it has; metrics.points={given['least']} counts all rows alike"
+    )
 
 
 def _verdict(gain: dict[str, float]) -> str:
@@ -81,19 +93,24 @@ def _short(path: str | Path) -> str:
 
 def _closing_lines(summary: dict[str, Any], folder: Path, best: str | None) -> list[str]:
     seconds = summary["seconds"]
+    steps = [f"{summary['steps']} steps"] if summary["steps"] else []
+    files = [name for name in NUMBERS if (folder / name).is_file()]
     lines = [
         "",
-        f"{summary['steps']} steps; data {seconds['data']:.0f} s, training {seconds['training']:.0f} s, "
-        f"test {seconds['test']:.0f} s",
+        "; ".join([*steps, ", ".join(f"{what} {value:.0f} s" for what, value in seconds.items())]),
         f"Pictures   {_short(folder / 'media')}",
-        f"Numbers    {_short(folder)}/results.json, per_sample.csv, metrics.csv",
+        f"Numbers    {_short(folder)}/{', '.join(files)}",
     ]
+    lines += [f"Note       {note}" for note in summary.get("notes", ())]
+    split = next(s for s in SPLITS if s in summary)
+    if protocols := dict.fromkeys(key.split("/")[0] for key in summary[split] if "/" in key):
+        lines.append(f"Protocols  {', '.join(protocols)}: in results.json under their names")
     if best:
         lines += [
             f"Weights    {_short(best)}",
             f"Try next   python -m lit3d.predict checkpoint={_short(best)} image=photo.jpg",
         ]
-    return [*lines, "           python -m lit3d.run -m loss=cd,emd seed=0,1"]
+    return [*lines, "           python -m lit3d.run -m loss=cd,emd seed=0,1"] if "training" in seconds else lines
 
 
 def _share(value: float | None) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,17 +53,19 @@ def train(cfg: DictConfig) -> float | None:
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         resume.drop_fresh(fresh, folder)
-        return _job(config, folder, earlier)
+        return job(folder, lambda: _train(config, folder, earlier), None if earlier is None else earlier.step)
 
 
-def _job(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None) -> float | None:
-    """One job, and in status.json how it ended."""
+def job(folder: Path, work: Callable[[], float | None], resumed: int | None = None) -> float | None:
+    """Work in a run folder, and in status.json how it ended; nothing stays alive afterwards."""
     began = time.monotonic()
-    resumed = None if earlier is None else earlier.step
     _status(folder, "running", resumed=resumed)
+    for text in HARMLESS:
+        warnings.filterwarnings("ignore", text)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     try:
         with _trackers(folder):
-            score = _train(config, folder, earlier)
+            result = work()
     except BaseException as error:
         _status(folder, "failed", f"{type(error).__name__}: {error}", time.monotonic() - began, resumed)
         if not isinstance(error, UserError):
@@ -73,7 +75,7 @@ def _job(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None
     finally:
         gc.collect()
     _status(folder, "finished", seconds=time.monotonic() - began, resumed=resumed)
-    return score
+    return result
 
 
 @contextmanager
@@ -101,10 +103,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None) -> float | None:
     console = Console()
-    for text in HARMLESS:
-        warnings.filterwarnings("ignore", text)
     trust.check(config, config["lit3d"]["trust"])
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     _check_numbers(config)
     show.check_installed(config["logger"])
     pl.seed_everything(config["seed"], workers=False, verbose=False)
@@ -115,9 +114,9 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     began = time.monotonic()
     data.make()
     data.setup()
-    module.config["camera"] = data.nominal_camera()
+    module.config |= {"camera": data.nominal_camera(), "precision": config["trainer"]["precision"]}
     made = time.monotonic()
-    trainer = _trainer(config)
+    trainer = build_trainer(config)
     for logger in trainer.loggers:
         if earlier is not None and isinstance(logger, MetricsFile):
             logger.keep_until(earlier.step)
@@ -130,12 +129,32 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     best = getattr(trainer.checkpoint_callback, "best_model_path", None)
     if best:
         module.load_state_dict(torch.load(best, map_location=module.device, weights_only=True)["state_dict"])
+    return score(trainer, module, data, {"data": made - began, "training": trained - made}, best)
+
+
+def score(
+    trainer: pl.Trainer, module: pl.LightningModule, data: Any, seconds: dict[str, float], best: str | None,
+    facts: Callable[[Results], dict[str, Any]] = lambda results: {},
+) -> float | None:  # fmt: skip
+    """Test, complete results.json and print the closing table.
+
+    Args:
+        trainer: with the `Results` callback.
+        module: with the weights to score.
+        data: the data module.
+        seconds: what went before.
+        best: the checkpoint for the closing lines.
+        facts: gives further entries of results.json once the test is over.
+
+    Returns:
+        F-score at 5 % over the first split, None where it is not among the scores.
+    """
+    began = time.monotonic()
     trainer.test(module, datamodule=data, verbose=False)
     results = next(c for c in trainer.callbacks if isinstance(c, Results))  # type: ignore[attr-defined]
-    seconds = {"data": made - began, "training": trained - made, "test": time.monotonic() - trained}
-    results.add(seconds=seconds)
-    print_summary(results.summary, folder, best)
-    return results.summary["test"]["fscore_5pct"]
+    results.add(seconds=seconds | {"test": time.monotonic() - began}, **facts(results))
+    print_summary(results.summary, results.folder, best)
+    return results.summary[data.splits()[0]].get("fscore_5pct")
 
 
 def _check_numbers(config: dict[str, Any]) -> None:
@@ -160,7 +179,8 @@ def _check_numbers(config: dict[str, Any]) -> None:
         )
 
 
-def _trainer(config: dict[str, Any]) -> pl.Trainer:
+def build_trainer(config: dict[str, Any]) -> pl.Trainer:
+    """The trainer of a config with its callbacks and loggers."""
     callbacks = [instantiate(node) for node in (config["callbacks"] or {}).values() if node]
     loggers = [instantiate(node) for node in (config["logger"] or {}).values() if node]
     torch.set_float32_matmul_precision("high")

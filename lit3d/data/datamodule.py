@@ -90,6 +90,7 @@ class ShapeDataModule(pl.LightningDataModule):
         self.keys: tuple[str, ...] = ("points",)
         self.reader: DatasetReader | None = None
         self.start = (0, 0)
+        self.tested: tuple[str, ...] = TEST_SPLITS  # what a test scores; an evaluation may choose another split
         self._made = False
 
     def need(self, keys: Sequence[str]) -> None:
@@ -191,7 +192,7 @@ class ShapeDataModule(pl.LightningDataModule):
         if not rows:
             but = f" but those of data.leave_out={list(self.selection.leave_out)}" if self.opened.index(split) else ""
             raise UserError(f"the dataset in {self.root} has no '{split}' objects{but}")
-        if split in TEST_SPLITS and self.test_views is not None:
+        if split in self.tested and self.test_views is not None:
             rows = [row for row in rows if row[1] < self.test_views]
         count = points or (self.points if split == "train" else self.test_points)
         spare = 0 if split == "train" else self.opened.point_count - count
@@ -201,8 +202,8 @@ class ShapeDataModule(pl.LightningDataModule):
         return ViewDataset(*options)
 
     def splits(self) -> list[str]:
-        """The test splits that this dataset has."""
-        return [split for split in TEST_SPLITS if self.opened.index(split=split)]
+        """The splits that a test scores, as far as this dataset has them."""
+        return [split for split in self.tested if self.opened.index(split=split)]
 
     def preview(self, split: str = "test", count: int = PREVIEWS) -> list[Any]:
         """Fixed views spread over a split, one an object, for pictures."""

@@ -39,6 +39,7 @@ class ReconstructionModule(pl.LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.validation_scores = ScoreTable()
         self.config: dict[str, Any] = {}
+        self.trained_steps = 0  # of a checkpoint that was loaded
 
     def forward(self, batch: Mapping[str, Any]) -> Structure:
         """What the network predicts for a batch, in float32 whatever it computes in."""
