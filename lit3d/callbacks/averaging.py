@@ -16,7 +16,8 @@ class AveragedWeights(WeightAveraging):
     After update t the decay is min(decay, (1 + t) / (10 + t)), as TensorFlow's ExponentialMovingAverage has it with
     `num_updates`: a constant 0.999 would still hold half of the random first weights after 700 steps. Batch statistics
     are averaged, too. Validation, its pictures, best.ckpt and the test use the average; last.ckpt holds both, so that a
-    resumed run goes on with both (once the last step is done, the average alone is left). In the config this callback stands behind those that look at validations.
+    resumed run goes on with both (once the last step is done, the average alone is left). In the config this callback
+    stands behind those that look at validations.
 
     Args:
         decay: share of the old average in the new one, in [0, 1).
