@@ -20,12 +20,17 @@ Row = dict[str, Any]
 def draw(scores: Sequence[Row], branches: Sequence[Row], sheets: Sequence[Row], path: Path) -> None:
     """Scores of the heads; gains of the branches of each two-branch head; purity and smoothness."""
     both = list(dict.fromkeys(r["head"] for r in branches if "gain_2pct_low" in r))
-    figure, axes = plt.subplots(1, 3 + len(both), figsize=(4 * (3 + len(both)), 3.8), constrained_layout=True)
+    count = 3 + len(both)
+    figure, grid = plt.subplots(-(-count // 3), 3, figsize=(13, 3.9 * -(-count // 3)), constrained_layout=True)
+    axes = list(grid.flat)
     draw_scores(axes[0], [r for r in scores if r["score"] == "fscore_5pct"])
-    for axis, head in zip(axes[1:], both, strict=False):
+    draw_purity(axes[1], sheets)
+    draw_smoothness(axes[2], [r for r in sheets if "neighbour_ratio" in r])
+    for axis, head in zip(axes[3:], both, strict=False):
         draw_gains(axis, head, [r for r in branches if r["head"] == head])
-    draw_purity(axes[-2], sheets)
-    draw_smoothness(axes[-1], [r for r in sheets if "neighbour_ratio" in r])
+        axis.sharey(axes[3])
+    for axis in axes[count:]:
+        axis.set_axis_off()
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -55,7 +60,8 @@ def draw_gains(axes: Axes, head: str, rows: Sequence[Row]) -> None:
     axes.axhline(0, color="#888888", lw=1)
     axes.set_xticks(range(len(KINDS)), ["body\nthick", "plate\nthin in one", "rod\nthin in two"])
     axes.set_title(f"{head}: recall at 2 % of a branch,\nless that of as many random points of both")
-    axes.legend(frameon=False, fontsize=8)
+    axes.margins(y=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
 def draw_purity(axes: Axes, rows: Sequence[Row]) -> None:
@@ -64,9 +70,9 @@ def draw_purity(axes: Axes, rows: Sequence[Row]) -> None:
     axes.bar(places, [r["purity"] for r in rows], 0.6, color=[COLOURS[r["branch"]] for r in rows])
     for place, row in zip(places, rows, strict=True):
         axes.hlines(row["purity_permuted"], place - 0.4, place + 0.4, color="black")
-    axes.set_xticks(places, [f"{r['head']}\n{r['branch']}" for r in rows], fontsize=7)
-    axes.set_ylim(min(r["purity_permuted"] for r in rows) - 0.1, None)
-    axes.set_title("part purity of a point across objects\n(line: labels permuted)")
+    axes.set_xticks(places, [r["head"].replace("_", "\n") for r in rows], fontsize=8)
+    axes.set_ylim(min(r["purity_permuted"] for r in rows) - 0.1, max(r["purity"] for r in rows) + 0.05)
+    axes.set_title("part purity of a point across objects: orange fc,\nblue upconv (line: labels permuted)")
 
 
 def draw_smoothness(axes: Axes, rows: Sequence[Row]) -> None:
@@ -78,4 +84,5 @@ def draw_smoothness(axes: Axes, rows: Sequence[Row]) -> None:
         axes.hlines(row["neighbour_ratio_flat"], place - 0.38, place - 0.02, color="black")
     axes.set_xticks(places, [r["head"] for r in rows])
     axes.set_title("the grid: 0 is smooth\n(line: a flat sheet)")
-    axes.legend(frameon=False, fontsize=8)
+    axes.margins(y=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
