@@ -206,7 +206,7 @@ def analyse(folder: Path, out: Path, samples: int | None = None) -> list[str]:
         write_table(out / f"{name}.csv", rows)
         show(name, rows)
     draw(tables["scores"], tables["branches"], tables["parameterisation"], out / "two_branch.png")
-    return verdict(tables["branches"])
+    return [line for percent in PERCENTS for line in verdict(tables["branches"], percent)]
 
 
 def main() -> None:

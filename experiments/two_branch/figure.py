@@ -53,7 +53,10 @@ def draw_leads(axes: Axes, head: str, rows: Sequence[Row]) -> None:
     mine = {r["kind"]: r for r in rows if r["branch"] == "fc"}
     means, low, high = (np.array([mine[k][f"lead_2pct_{what}"] for k in KINDS]) for what in ("mean", "low", "high"))
     places = np.arange(len(KINDS))
-    axes.bar(places, means, 0.5, color=[COLOURS["fc" if m > 0 else "upconv"] for m in means])
+    colours = [
+        COLOURS["fc"] if a > 0 else COLOURS["upconv"] if b < 0 else "#bbbbbb" for a, b in zip(low, high, strict=True)
+    ]
+    axes.bar(places, means, 0.5, color=colours)  # grey: neither
     axes.errorbar(places, means, [means - low, high - means], fmt="none", ecolor="#333333", capsize=3)
     axes.axhline(0, color="#888888", lw=1)
     axes.set_xticks(places, ["body\nthick", "plate\nthin in one", "rod\nthin in two"])

@@ -53,7 +53,7 @@ def test_tiny_runs_give_tables_and_the_figure(datasets, tmp_path):
     assert run("fc", 0, runs, tiny) == runs / "fc_0"  # finished: left alone
     assert (runs / "fc_0" / "results.json").stat().st_mtime_ns == before
     lines = analyse(runs, tmp_path / "out")
-    assert len(lines) == 3
+    assert len(lines) == 6  # three kinds at 2 and at 5 %
     with (tmp_path / "out" / "branches.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     found = [(r["head"], r["branch"]) for r in rows[::3]]
