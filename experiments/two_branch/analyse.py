@@ -117,8 +117,21 @@ def branch_rows(head: str, runs: Sequence[Measured]) -> list[Row]:
                     row[f"recall_{percent}pct_random"] = interval(chance)["mean"]
                     gain = {name: np.subtract(own[name], chance[name]).tolist() for name in own}
                     row |= {f"gain_{percent}pct_{k}": v for k, v in interval(gain).items()}
+                row |= _lead(runs, branch, kind, percent)
             rows.append(row)
     return rows
+
+
+def _lead(runs: Sequence[Measured], branch: str, kind: str, percent: int) -> Row:
+    """Recall less that of the other branch, both with as many points as the smaller has; empty for a single branch."""
+    other = "upconv" if branch == "fc" else "fc"
+    own, others = (_column(runs, f"{b}/recall_{percent}pct_equal/{kind}") for b in (branch, other))
+    if not own:
+        return {}
+    less = {name: np.subtract(own[name], others[name]).tolist() for name in own}
+    return {f"recall_{percent}pct_equal": interval(own)["mean"]} | {
+        f"lead_{percent}pct_{k}": v for k, v in interval(less).items()
+    }
 
 
 def _column(runs: Sequence[Measured], key: str) -> dict[str, list[float]]:
@@ -147,13 +160,14 @@ def parameterisation_rows(head: str, runs: Sequence[Measured]) -> list[Row]:
 
 
 def verdict(rows: Sequence[Row], percent: int = 2) -> list[str]:
-    """For each head with two branches and each kind: the branch whose interval over chance lies above 0."""
+    """For each head with two branches and each kind: the branch that recalls more with equally many points, if any."""
     lines = []
-    for head in dict.fromkeys(r["head"] for r in rows if f"gain_{percent}pct_low" in r):
-        for kind in KINDS:
-            mine = [r for r in rows if r["head"] == head and r["kind"] == kind]
-            more = [r["branch"] for r in mine if r[f"gain_{percent}pct_low"] > 0]
-            lines.append(f"{head}: {kind} is drawn more than by chance by {' and '.join(more) or 'neither branch'}")
+    key = f"lead_{percent}pct"
+    for row in (r for r in rows if r["branch"] == "fc" and f"{key}_low" in r):
+        lead, low, high = (row[f"{key}_{k}"] for k in ("mean", "low", "high"))
+        better = "fc" if low > 0 else "upconv" if high < 0 else "neither branch"
+        facts = f"fc less upconv, recall at {percent} %: {lead:+.4f} ({low:+.4f} to {high:+.4f})"
+        lines.append(f"{row['head']}: {row['kind']} is drawn better by {better}; {facts}")
     return lines
 
 
@@ -192,7 +206,7 @@ def analyse(folder: Path, out: Path, samples: int | None = None) -> list[str]:
         write_table(out / f"{name}.csv", rows)
         show(name, rows)
     draw(tables["scores"], tables["branches"], tables["parameterisation"], out / "two_branch.png")
-    return verdict(tables["branches"])
+    return [line for percent in PERCENTS for line in verdict(tables["branches"], percent)]
 
 
 def main() -> None:

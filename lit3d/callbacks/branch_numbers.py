@@ -116,6 +116,9 @@ class _Meter:
             branch = points[:, mine].contiguous()
             columns |= _by_kind(f"{name}/share", scores.share_by_kind(branch, truth, kinds))
             columns |= _recalls(name, branch, points, batch.get("spare_points"), truth, kinds)
+            if len(self.own) > 1:
+                fewest = min(int(other.sum()) for other in self.own.values())
+                columns |= _named(name, "_equal", scores.subset_recall(branch, fewest, truth, kinds, RADII, SEEDS))
             self.found.labels[name] += list(labels.gather(1, nearest(branch, truth)[1]).numpy())
         self.found.rows += [{k: float(v[i]) for k, v in columns.items()} for i in range(len(points))]
         self.found.categories += batch["category"]
@@ -146,12 +149,13 @@ def _recalls(
         kept["_random"] = scores.subset_recall(points, count, truth, kinds, RADII, SEEDS)
     if spare is not None and count <= spare.shape[1]:
         kept["_truth"] = scores.subset_recall(spare, count, truth, kinds, RADII, SEEDS[:1])
-    return {
-        k: v
-        for suffix, values in kept.items()
-        for r, value in zip(RADII, values, strict=True)
-        for k, v in _by_kind(f"{name}/recall_{round(100 * r)}pct{suffix}", value).items()
-    }
+    return {k: v for suffix, values in kept.items() for k, v in _named(name, suffix, values).items()}
+
+
+def _named(name: str, suffix: str, values: Tensor) -> dict[str, Tensor]:
+    """Recalls (radii, b, kinds) as columns."""
+    keys = [f"{name}/recall_{round(100 * r)}pct{suffix}" for r in RADII]
+    return {k: v for key, value in zip(keys, values, strict=True) for k, v in _by_kind(key, value).items()}
 
 
 def _by_kind(name: str, values: Tensor) -> dict[str, Tensor]:

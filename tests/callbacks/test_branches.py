@@ -67,6 +67,8 @@ def test_known_branches_get_their_numbers_and_a_broken_object_is_left_out(data):
     for kind in kinds:
         if found[f"fc/recall_5pct/{kind}"] is not None:
             assert found[f"fc/share/{kind}"] == pytest.approx(found[f"truth/share/{kind}"], abs=0.08)
+            assert found[f"fc/recall_5pct_equal/{kind}"] == pytest.approx(found[f"fc/recall_5pct/{kind}"])
+            assert found[f"upconv/recall_5pct_equal/{kind}"] <= found[f"upconv/recall_5pct/{kind}"]
             assert found[f"fc/recall_5pct/{kind}"] > found[f"fc/recall_5pct_random/{kind}"]
             assert found[f"fc/recall_5pct/{kind}"] == pytest.approx(found[f"fc/recall_5pct_truth/{kind}"], abs=0.15)
     json.dumps(found, allow_nan=False)

@@ -30,16 +30,17 @@ def test_an_interval_over_objects_takes_seeds_as_one():
     assert found["low"] < 4.5 < found["high"]
 
 
-def test_a_branch_draws_a_kind_if_its_interval_is_above_chance():
+def test_the_better_branch_of_each_kind_is_the_one_beyond_the_interval():
+    leads = {"body": (-0.05, -0.08, -0.02), "plate": (0.01, -0.02, 0.04), "rod": (0.05, 0.02, 0.08)}
     rows = [
-        {"head": "two_branch", "branch": b, "kind": k, "gain_2pct_low": low}
-        for b, k, low in (("fc", "body", -0.1), ("upconv", "body", 0.01), ("fc", "plate", -0.1),
-                          ("upconv", "plate", -0.1), ("fc", "rod", 0.02), ("upconv", "rod", 0.0))
+        {"head": "two_branch", "branch": b, "kind": k}
+        | {f"lead_2pct_{n}": s * v for n, v in zip(("mean", "low", "high"), lead, strict=True)}
+        for b, s in (("fc", 1), ("upconv", -1)) for k, lead in leads.items()
     ]  # fmt: skip
-    text = " ".join(verdict(rows))
-    assert "body is drawn more than by chance by upconv" in text
-    assert "plate is drawn more than by chance by neither" in text
-    assert "rod is drawn more than by chance by fc" in text
+    text = verdict([*rows, {"head": "fc", "branch": "fc", "kind": "rod"}])
+    assert [line.split(";")[0].split(": ")[1] for line in text] == [
+        "body is drawn better by upconv", "plate is drawn better by neither branch", "rod is drawn better by fc"
+    ]  # fmt: skip
 
 
 def test_tiny_runs_give_tables_and_the_figure(datasets, tmp_path):
@@ -52,11 +53,15 @@ def test_tiny_runs_give_tables_and_the_figure(datasets, tmp_path):
     assert run("fc", 0, runs, tiny) == runs / "fc_0"  # finished: left alone
     assert (runs / "fc_0" / "results.json").stat().st_mtime_ns == before
     lines = analyse(runs, tmp_path / "out")
-    assert len(lines) == 3
+    assert len(lines) == 6  # three kinds at 2 and at 5 %
     with (tmp_path / "out" / "branches.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     found = [(r["head"], r["branch"]) for r in rows[::3]]
     assert found == [("fc", "fc"), ("two_branch", "fc"), ("two_branch", "upconv")]
+    for own, other in zip(rows[3:6], rows[6:9], strict=True):  # the lead of one is the lag of the other
+        lead, lag = (float(row["lead_2pct_mean"] or "nan") for row in (own, other))
+        assert lead == pytest.approx(-lag, abs=1e-4, nan_ok=True)
+    assert float(rows[3]["recall_2pct_equal"]) == pytest.approx(float(rows[3]["recall_2pct"]), abs=1e-4)  # the smaller
     assert sum(float(r["own_share"]) for r in rows[3:6]) == pytest.approx(1, abs=1e-3)
     with (tmp_path / "out" / "scores.csv").open() as stream:
         scores = {r["head"]: r for r in csv.DictReader(stream) if r["score"] == "fscore_5pct"}
