@@ -107,7 +107,8 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     pl.seed_everything(config["seed"], workers=False, verbose=False)
     module = build_module(config, config["lit3d"]["trust"])
     data = instantiate(config["data"], seed=config["seed"])
-    data.need([*module.network.reads, *(term.target for term in module.terms)])
+    normals = ["point_normals"] if getattr(module.network.predicts, "has_normals", False) else []
+    data.need([*module.network.reads, *(term.target for term in module.terms), *normals])
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
     began = time.monotonic()
     data.make()
