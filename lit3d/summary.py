@@ -8,12 +8,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lit3d.callbacks.rows import RETRIEVALS
+
 HEADS = {
     "fscore_1pct": "F 1 %", "fscore_2pct": "F 2 %", "fscore_5pct": "F 5 %", "precision_5pct": "P 5 %",
     "recall_5pct": "R 5 %", "chamfer_l1": "CD-L1", "chamfer_l2sq": "CD-L2²", "emd": "EMD",
+    "normal_consistency": "NC",
 }  # fmt: skip
 COLUMNS = tuple(HEADS)
-NAMES = {"mean_shape": "mean shape", "retrieval": "retrieval by pixels", "oracle": "oracle retrieval",
+NAMES = {"mean_shape": "mean shape", "clustering": "clustering", "retrieval": "retrieval by pixels",
+         "retrieval_by_features": "retrieval by features", "oracle": "oracle retrieval",
          "truth_resampled": "truth resampled"}  # fmt: skip
 
 
@@ -40,23 +44,26 @@ def _split_table(summary: dict[str, Any], split: str) -> Table:
     table.add_row(label, *(_number(c, summary[split][c]) for c in columns), style="bold")
     for name, row in summary.get("references", {}).get(split, {}).items():
         table.add_row(NAMES[name], *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
-    gap, gains = summary.get(f"{split}_gap_closed", {}), summary.get(f"{split}_beats_retrieval", {})
+    gap = summary.get(f"{split}_gap_closed", {})
     if gap:
         shares = (f"{gap[c]:.0%}" if c in gap else "-" for c in columns)
         table.add_row("gap closed", *shares, style="bold")
     for category, row in summary[f"{split}_by_class"].items():
         table.add_row(f"  {category}", *(_number(c, row[c]) for c in columns))
     caption = f"failures {summary[f'{split}_failures']}, coverage {summary[f'{split}_coverage']:.1%}"
-    if "fscore_5pct" in gains:
-        caption += "\n" + _verdict(gains["fscore_5pct"])
+    gains = {name: summary.get(f"{split}_beats_{name}", {}).get("fscore_5pct") for name in RETRIEVALS}
+    if found := {name: gain for name, gain in gains.items() if gain}:
+        stronger = min(found, key=lambda name: found[name]["mean"])
+        caption += "\n" + _verdict(stronger, found[stronger])
     table.caption, table.caption_justify = caption, "left"
     return table
 
 
-def _verdict(gain: dict[str, float]) -> str:
+def _verdict(name: str, gain: dict[str, float]) -> str:
+    """Against the stronger retrieval: beating the weaker one says little."""
     answer = "yes" if gain["low"] > 0 else "no" if gain["high"] < 0 else "cannot be told"
     interval = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
-    return f"beats retrieval? {answer}: F 5 % {gain['mean']:+.3f} (95 % interval over objects {interval})"
+    return f"beats {NAMES[name]}? {answer}: F 5 % {gain['mean']:+.3f} (95 % interval over objects {interval})"
 
 
 def _short(path: str | Path) -> str:

@@ -14,12 +14,12 @@ import pytorch_lightning as pl
 import torch
 
 from lit3d import __version__
-from lit3d.callbacks.kept import kept, of_rows
-from lit3d.callbacks.references import Neighbours, beats, gap_closed
-from lit3d.metrics import reference
+from lit3d.callbacks.references import beats, gap_closed
+from lit3d.callbacks.rows import RETRIEVALS, ROWS, ReferenceRows
+from lit3d.errors import UserError
+from lit3d.metrics.point_sets import more_is_better
 
 IDENTITY = ("split", "object", "category", "view")
-ROWS = ("mean_shape", "retrieval", "oracle", "truth_resampled")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -37,24 +37,32 @@ class Results(pl.Callback):
 
     Args:
         folder: the run folder.
-        references: whether the rows of `ROWS` are scored beside the model: the best constant, the object of the most
-            similar training picture, the training object closest to the truth, the truth resampled to n.
+        references: whether the rows of `ROWS` are scored beside the model; docs/references.md explains them.
+        clusters: mean shapes of the row clustering, at most; 0 leaves it out.
+        encoded: training images that retrieval by features looks through, at most; 0 leaves it out.
     """
 
-    def __init__(self, folder: str | Path, references: bool = True) -> None:
-        self.folder, self.references = Path(folder), references
+    def __init__(self, folder: str | Path, references: bool = True, clusters: int = 200, encoded: int = 4096) -> None:
+        if min(clusters, encoded) < 0:
+            raise UserError(f"callbacks.results.clusters and encoded must be at least 0, got {clusters} and {encoded}")
+        self.folder, self.references, self.clusters, self.encoded = Path(folder), references, clusters, encoded
         self.rows: list[dict[str, Any]] = []
-        self.constant: torch.Tensor | None = None
-        self.neighbours: dict[str, Neighbours] = {}
+        self.beside: ReferenceRows | None = None
         self.summary: dict[str, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the best constant prediction before a test, where gradients are still allowed."""
-        if stage == "test" and self.references:
-            self.rows = []
+        """Find what reference rows need before a test, where gradients are still allowed."""
+        if stage != "test":
+            return
+        self.rows = []
+        if self.references:
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
-            self.neighbours = {split: Neighbours(data, split) for split in data.splits()}
-            self.constant = mean_shape_of(trainer.datamodule, pl_module.metrics.points)  # type: ignore[attr-defined,union-attr,arg-type]
+            self.beside = ReferenceRows(data, pl_module.metrics.points, self.clusters)  # type: ignore[union-attr,arg-type]
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Encode training images, now that the module is on its device and in evaluation mode."""
+        if self.beside is not None:
+            self.beside.encode(pl_module, self.encoded)
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
@@ -62,7 +70,7 @@ class Results(pl.Callback):
     ) -> None:  # fmt: skip
         """Keep the scores of a batch with the identity of each sample."""
         split = trainer.datamodule.splits()[dataloader_idx]  # type: ignore[attr-defined]
-        scores = {"": outputs} | (self._references(pl_module, batch, split) if self.references else {})
+        scores = {"": outputs} | self._references(pl_module, batch, split)
         for i, (name, category, view) in enumerate(
             zip(batch["object"], batch["category"], batch["view"].tolist(), strict=True)
         ):
@@ -72,16 +80,9 @@ class Results(pl.Callback):
             self.rows.append(row)
 
     def _references(self, module: Any, batch: Any, split: str) -> dict[str, dict[str, torch.Tensor]]:
-        truth, n, axes = batch["points"], module.metrics.points, batch.get("object_to_target")
-        assert self.constant is not None
-        constant = self.constant.to(truth).expand(len(truth), -1, -1).contiguous()
-        rows = {"mean_shape/": module.metrics.score(constant, truth, object_to_target=axes)}
-        for name, points in self.neighbours[split].points(batch, n).items():
-            rows[f"{name}/"] = module.metrics.score(points, truth, object_to_target=axes)
-        if "spare_points" in batch and batch["spare_points"].shape[1] >= n:
-            spare = batch["spare_points"][:, :n].contiguous()
-            rows["truth_resampled/"] = module.metrics.score(spare, truth, object_to_target=axes)
-        return rows
+        answers = self.beside.points(batch, split) if self.beside is not None else {}
+        truth, axes = batch["points"], batch.get("object_to_target")
+        return {f"{k}/": module.metrics.score(p, truth, object_to_target=axes) for k, p in answers.items()}
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write both files."""
@@ -126,8 +127,8 @@ class Results(pl.Callback):
             if {"mean_shape", "truth_resampled"} <= set(found):
                 gap = gap_closed(summary[split], found["mean_shape"], found["truth_resampled"])
                 summary[f"{split}_gap_closed"] = gap
-            if "retrieval" in found:
-                summary[f"{split}_beats_retrieval"] = beats(mine, "retrieval", own, _more_is_better)
+            for row in (r for r in RETRIEVALS if r in found):
+                summary[f"{split}_beats_{row}"] = beats(mine, row, own, more_is_better)
         data = trainer.datamodule  # type: ignore[attr-defined]
         return summary | {
             "counts": {"n": module.metrics.points, "m": data.test_points, "images": len(rows),
@@ -137,27 +138,6 @@ class Results(pl.Callback):
             "data": {"name": data.name, "frame": data.frame, "version": data.opened.fingerprint},
             "seed": module.config.get("seed"), "system": system_facts(),
         }  # fmt: skip
-
-
-def mean_shape_of(data: Any, points: int) -> torch.Tensor:
-    """The best constant prediction of a data module's training set, kept beside the dataset.
-
-    Returns:
-        (n, 3) in the target frame.
-    """
-    dataset = data.dataset("train", keys=("points",), points=min(max(points, 1024), data.opened.point_count))
-
-    def find() -> dict[str, np.ndarray]:
-        chosen = np.random.default_rng(0).permutation(len(dataset))[:512]
-        shapes = torch.stack([dataset.truth(int(i)) for i in chosen])
-        return {"points": reference.mean_shape(lambda: [shapes], points).numpy()}
-
-    depends = {"train": of_rows(dataset.rows), "frame": data.frame, "points": points}
-    return torch.from_numpy(kept(data, "mean_shape", depends, find)["points"])
-
-
-def _more_is_better(score: str) -> bool:
-    return score.rsplit("/", 1)[-1].startswith(("fscore", "precision", "recall"))
 
 
 def _means(rows: list[dict[str, Any]], keys: list[str], names: dict[str, str] | None = None) -> dict[str, float]:

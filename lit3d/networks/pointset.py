@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from lit3d.errors import UserError
 from lit3d.structures import PointSet
@@ -34,3 +35,7 @@ class PointSetNet(nn.Module):
     def forward(self, batch: Mapping[str, Any]) -> PointSet:
         """Batch with `image` (b, 3, h, w) in [0, 1] -> points (b, n, 3) in the target frame."""
         return PointSet(self.head(self.encoder(batch["image"])))
+
+    def code(self, batch: Mapping[str, Any]) -> Float[Tensor, "b c"]:
+        """What the encoder makes of each image: retrieval by features compares these."""
+        return self.encoder(batch["image"]).code
