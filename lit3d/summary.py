@@ -63,7 +63,7 @@ def _verdict(name: str, gain: dict[str, float]) -> str:
     """Against the stronger retrieval: beating the weaker one says little."""
     answer = "yes" if gain["low"] > 0 else "no" if gain["high"] < 0 else "cannot be told"
     interval = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
-    return f"beats {NAMES[name]}? {answer}: F 5 % {gain['mean']:+.3f} (95 % interval over objects {interval})"
+    return f"beats {NAMES[name]}? {answer}: F 5 % {gain['mean']:+.3f} (95 % interval {interval})"
 
 
 def _short(path: str | Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 
 from lit3d import __version__
 from lit3d.callbacks.references import beats, gap_closed
@@ -56,8 +57,14 @@ class Results(pl.Callback):
             return
         self.rows = []
         if self.references:
-            data: Any = trainer.datamodule  # type: ignore[attr-defined]
-            self.beside = ReferenceRows(data, pl_module.metrics.points, self.clusters)  # type: ignore[union-attr,arg-type]
+            if trainer.is_global_zero:
+                self._prepare(trainer, pl_module)
+            trainer.strategy.barrier()  # the other processes find what the first one kept
+            if not trainer.is_global_zero:
+                self._prepare(trainer, pl_module)
+
+    def _prepare(self, trainer: Any, module: Any) -> None:
+        self.beside = ReferenceRows(trainer.datamodule, module.metrics.points, self.clusters)
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Encode training images, now that the module is on its device and in evaluation mode."""
@@ -85,10 +92,11 @@ class Results(pl.Callback):
         return {f"{k}/": module.metrics.score(p, truth, object_to_target=axes) for k, p in answers.items()}
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write both files."""
+        """Write both files, in the first of several processes: each has scored its share of the views."""
+        every = gathered(self.rows)
         if not trainer.is_global_zero:
             return
-        rows = list({tuple(row[k] for k in IDENTITY[1:]): row for row in self.rows}.values())  # DDP pads by repeating
+        rows = list({tuple(row[k] for k in IDENTITY[1:]): row for row in every}.values())  # DDP pads by repeating
         scores = [k for k in rows[0] if k not in IDENTITY]
         table = [{k: _rounded(v) for k, v in row.items()} for row in rows]
         stream = _csv([*IDENTITY, *scores], table)
@@ -138,6 +146,15 @@ class Results(pl.Callback):
             "data": {"name": data.name, "frame": data.frame, "version": data.opened.fingerprint},
             "seed": module.config.get("seed"), "system": system_facts(),
         }  # fmt: skip
+
+
+def gathered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of all processes, sorted by split, object and view as a single process meets them."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return rows
+    parts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, rows)
+    return sorted((row for part in parts for row in part), key=lambda row: (row["split"], row["object"], row["view"]))
 
 
 def _means(rows: list[dict[str, Any]], keys: list[str], names: dict[str, str] | None = None) -> dict[str, float]:
