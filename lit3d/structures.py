@@ -21,6 +21,7 @@ class Structure:
 
     tensors: ClassVar[tuple[str, ...]] = ()  # the names that losses may read
     reads_as: ClassVar[str] = "nothing"  # for sentences: "model 'x' predicts ..."
+    has_normals: ClassVar[bool] = False  # whether `surface` gives normals: then true ones are read, too
 
     @property
     def capacity(self) -> int | None:

@@ -8,14 +8,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lit3d.callbacks.rows import RETRIEVALS
+
 HEADS = {
     "fscore_1pct": "F 1 %", "fscore_2pct": "F 2 %", "fscore_5pct": "F 5 %", "precision_5pct": "P 5 %",
     "recall_5pct": "R 5 %", "chamfer_l1": "CD-L1", "chamfer_l2sq": "CD-L2²", "emd": "EMD",
+    "normal_consistency": "NC",
 }  # fmt: skip
 COLUMNS = tuple(HEADS)
 WIDTH = 100  # columns that every line fits in
 LABEL = 32  # columns of the first cell: what eight scores leave of WIDTH
-NAMES = {"mean_shape": "mean shape", "retrieval": "retrieval by pixels", "oracle": "oracle retrieval",
+NAMES = {"mean_shape": "mean shape", "clustering": "clustering", "retrieval": "retrieval by pixels",
+         "retrieval_by_features": "retrieval by features", "oracle": "oracle retrieval",
          "truth_resampled": "truth resampled"}  # fmt: skip
 SPLITS = ("val", "test", "test_authors")
 NUMBERS = ("results.json", "per_sample.csv", "metrics.csv", "predictions.csv")
@@ -65,10 +69,14 @@ def _fitting(label: str) -> str:
 
 def _below(summary: dict[str, Any], split: str) -> list[str]:
     lines = [f"failures {summary[f'{split}_failures']}, coverage {summary[f'{split}_coverage']:.1%}"]
-    given, gain = summary["counts"].get("given", {}), summary.get(f"{split}_beats_retrieval", {}).get("fscore_5pct")
+    given = summary["counts"].get("given", {})
     if given.get("fewer"):
         lines.append(_fewer(given, summary["counts"]["n"]))
-    return lines if gain is None else [*lines, _verdict(gain)]
+    gains = {name: summary.get(f"{split}_beats_{name}", {}).get("fscore_5pct") for name in RETRIEVALS}
+    if found := {name: gain for name, gain in gains.items() if gain}:
+        stronger = min(found, key=lambda name: found[name]["mean"])
+        lines.append(_verdict(stronger, found[stronger]))
+    return lines
 
 
 def _fewer(given: dict[str, int], n: int) -> str:
@@ -79,10 +87,11 @@ def _fewer(given: dict[str, int], n: int) -> str:
     )
 
 
-def _verdict(gain: dict[str, float]) -> str:
+def _verdict(name: str, gain: dict[str, float]) -> str:
+    """Against the stronger retrieval: beating the weaker one says little."""
     answer = "yes" if gain["low"] > 0 else "no" if gain["high"] < 0 else "cannot be told"
     interval = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
-    return f"beats retrieval? {answer}: F 5 % {gain['mean']:+.3f} (95 % interval over objects {interval})"
+    return f"beats {NAMES[name]}? {answer}: F 5 % {gain['mean']:+.3f} (95 % interval {interval})"
 
 
 def _short(path: str | Path) -> str:

@@ -33,6 +33,7 @@ HARMLESS = (
     r".*does not have many workers.*",  # loading is a small share of a step; data.workers is the user's
     r".*batch_size. from an ambiguous collection.*",
     r".*your dataloader is not resumable.*",  # EpochSampler goes on where the checkpoint says
+    r".*recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has added up the processes already
     r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run's is
 )
 
@@ -109,7 +110,8 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     pl.seed_everything(config["seed"], workers=False, verbose=False)
     module = build_module(config, config["lit3d"]["trust"])
     data = instantiate(config["data"], seed=config["seed"])
-    data.need([*module.network.reads, *(term.target for term in module.terms)])
+    normals = ["point_normals"] if getattr(module.network.predicts, "has_normals", False) else []
+    data.need([*module.network.reads, *(term.target for term in module.terms), *normals])
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
     began = time.monotonic()
     data.make()
@@ -151,6 +153,8 @@ def score(
     """
     began = time.monotonic()
     trainer.test(module, datamodule=data, verbose=False)
+    if not trainer.is_global_zero:
+        return None
     results = next(c for c in trainer.callbacks if isinstance(c, Results))  # type: ignore[attr-defined]
     results.add(seconds=seconds | {"test": time.monotonic() - began}, **facts(results))
     print_summary(results.summary, results.folder, best)
@@ -193,7 +197,9 @@ def build_trainer(config: dict[str, Any]) -> pl.Trainer:
 def _status(
     folder: Path, state: str, reason: str | None = None, seconds: float | None = None, resumed: int | None = None
 ) -> None:
-    """Say how a run stands; `resumed` is the step that this start went on from."""
+    """Say how a run stands; `resumed` is the step that this start went on from. Further ranks only report a failure."""
+    if os.environ.get("LOCAL_RANK", "0") != "0" and state != "failed":
+        return
     status: dict[str, Any] = {"status": state, "reason": reason, "seconds": seconds and round(seconds, 1)}
     status |= {} if resumed is None else {"resumed": True, "resumed_from_step": resumed}
     write_atomically(folder / "status.json", json.dumps(status) + "\n")

@@ -11,6 +11,7 @@ from lit3d.build import fitting_losses, load_module
 from lit3d.config import compose, groups
 from lit3d.errors import UserError
 from lit3d.structures import PointSet
+from lit3d.summary import NAMES
 from lit3d.training import train
 
 MODELS = [path.stem for path in groups()["model"]]
@@ -59,8 +60,9 @@ def test_the_run_folder_holds_what_a_report_needs(run):
     results = json.loads((folder / "results.json").read_text())
     assert set(results) >= {"test", "test_by_class", "test_mean_over_classes", "references", "counts", "seed", "system",
                             "test_coverage", "seconds", "steps"}  # fmt: skip
-    assert set(results["references"]["test"]) == {"mean_shape", "retrieval", "oracle", "truth_resampled"}
-    assert set(results["test_beats_retrieval"]["emd"]) == {"mean", "low", "high"}
+    assert list(results["references"]["test"]) == list(NAMES)
+    for row in ("retrieval", "retrieval_by_features"):
+        assert set(results[f"test_beats_{row}"]["emd"]) == {"mean", "low", "high"}
     assert results["test_gap_closed"]["fscore_5pct"] < 1
     assert (results["counts"]["n"], results["counts"]["m"]) == (256, 512)
     with (folder / "per_sample.csv").open() as stream:

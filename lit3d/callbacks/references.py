@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from lit3d.callbacks.kept import kept, of_rows
+from lit3d.callbacks.pictures import pictures
 from lit3d.ops.neighbours import nearest_both
 
-SIDE = 16  # pictures are compared as SIDE x SIDE averages
 PREFILTER = 128  # points of the first pass of the oracle: the same objects as with all points, 40 of 40
 FINALISTS = 16  # objects that are compared again
 FULL = 1024  # points of that second pass
@@ -27,11 +26,12 @@ class Neighbours:
     Args:
         data: a data module that is set up.
         split: a test split.
+        points: the most that will be asked for.
     """
 
-    def __init__(self, data: Any, split: str) -> None:
+    def __init__(self, data: Any, split: str, points: int = FULL) -> None:
         self.data = data
-        self.train = data.dataset("train", keys=("points",), points=min(FULL, data.opened.point_count))
+        self.train = data.dataset("train", keys=("points",), points=min(max(FULL, points), data.opened.point_count))
         rows = data.dataset(split, keys=("points",)).rows
         names, objects = (list(dict.fromkeys(name for name, _ in part)) for part in (rows, self.train.rows))
         depends = {"train": of_rows(self.train.rows), "test": of_rows(rows)}
@@ -51,17 +51,8 @@ class Neighbours:
     def _object(self, name: str, count: int) -> Tensor:
         return torch.from_numpy(np.asarray(self.data.opened.point_array(name, "points", 0, count), np.float32))
 
-    def _pictures(self, rows: Sequence[tuple[str, int]]) -> Float[Tensor, "r d"]:
-        found = []
-        for start in range(0, len(rows), 256):
-            part = [self.data.opened.image(name, view) for name, view in rows[start : start + 256]]
-            rgba = torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255
-            on_grey = rgba[:, :3] * rgba[:, 3:] + 0.5 * (1 - rgba[:, 3:])
-            found.append(adaptive_avg_pool2d(on_grey, SIDE).flatten(1))
-        return torch.cat(found).double()
-
     def _seen(self, rows: Sequence[tuple[str, int]]) -> Int[np.ndarray, " r"]:
-        train, test = self._pictures(self.train.rows), self._pictures(rows)
+        train, test = (pictures(self.data.opened, part).double() for part in (self.train.rows, rows))
         squared = train.square().sum(1) - 2 * test @ train.T  # less |test|^2, which is the same for all; in float64
         return squared.argmin(1).numpy()
 

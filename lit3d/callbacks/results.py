@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 
 from lit3d import __version__
 from lit3d.callbacks import show
-from lit3d.callbacks.kept import kept, of_rows
-from lit3d.callbacks.references import Neighbours, beats, gap_closed
-from lit3d.metrics import reference
+from lit3d.callbacks.references import beats, gap_closed
+from lit3d.callbacks.rows import RETRIEVALS, ROWS, ReferenceRows
+from lit3d.errors import UserError
+from lit3d.metrics.point_sets import more_is_better
 
 IDENTITY = ("split", "object", "category", "view")
-ROWS = ("mean_shape", "retrieval", "oracle", "truth_resampled")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -38,24 +39,38 @@ class Results(pl.Callback):
 
     Args:
         folder: the run folder.
-        references: whether the rows of `ROWS` are scored beside the model: the best constant, the object of the most
-            similar training picture, the training object closest to the truth, the truth resampled to n.
+        references: whether the rows of `ROWS` are scored beside the model; docs/references.md explains them.
+        clusters: mean shapes of the row clustering, at most; 0 leaves it out.
+        encoded: training images that retrieval by features looks through, at most; 0 leaves it out.
     """
 
-    def __init__(self, folder: str | Path, references: bool = True) -> None:
-        self.folder, self.references = Path(folder), references
+    def __init__(self, folder: str | Path, references: bool = True, clusters: int = 200, encoded: int = 4096) -> None:
+        if min(clusters, encoded) < 0:
+            raise UserError(f"callbacks.results.clusters and encoded must be at least 0, got {clusters} and {encoded}")
+        self.folder, self.references, self.clusters, self.encoded = Path(folder), references, clusters, encoded
         self.rows: list[dict[str, Any]] = []
-        self.constant: torch.Tensor | None = None
-        self.neighbours: dict[str, Neighbours] = {}
+        self.beside: ReferenceRows | None = None
         self.summary: dict[str, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the best constant prediction before a test, where gradients are still allowed."""
-        if stage == "test" and self.references:
-            self.rows = []
-            data: Any = trainer.datamodule  # type: ignore[attr-defined]
-            self.neighbours = {split: Neighbours(data, split) for split in data.splits()}
-            self.constant = mean_shape_of(trainer.datamodule, pl_module.metrics.points)  # type: ignore[attr-defined,union-attr,arg-type]
+        """Find what reference rows need before a test, where gradients are still allowed."""
+        if stage != "test":
+            return
+        self.rows = []
+        if self.references:
+            if trainer.is_global_zero:
+                self._prepare(trainer, pl_module)
+            trainer.strategy.barrier()  # the other processes find what the first one kept
+            if not trainer.is_global_zero:
+                self._prepare(trainer, pl_module)
+
+    def _prepare(self, trainer: Any, module: Any) -> None:
+        self.beside = ReferenceRows(trainer.datamodule, module.metrics.points, self.clusters)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Encode training images, now that the module is on its device and in evaluation mode."""
+        if self.beside is not None:
+            self.beside.encode(pl_module, self.encoded)
 
     def on_test_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int,
@@ -63,7 +78,7 @@ class Results(pl.Callback):
     ) -> None:  # fmt: skip
         """Keep the scores of a batch with the identity of each sample."""
         split = trainer.datamodule.splits()[dataloader_idx]  # type: ignore[attr-defined]
-        scores = {"": outputs} | (self._references(pl_module, batch, split) if self.references else {})
+        scores = {"": outputs} | self._references(pl_module, batch, split)
         for i, (name, category, view) in enumerate(
             zip(batch["object"], batch["category"], batch["view"].tolist(), strict=True)
         ):
@@ -73,22 +88,16 @@ class Results(pl.Callback):
             self.rows.append(row)
 
     def _references(self, module: Any, batch: Any, split: str) -> dict[str, dict[str, torch.Tensor]]:
-        truth, n, axes = batch["points"], module.metrics.points, batch.get("object_to_target")
-        assert self.constant is not None
-        constant = self.constant.to(truth).expand(len(truth), -1, -1).contiguous()
-        rows = {"mean_shape/": module.metrics.score(constant, truth, object_to_target=axes)}
-        for name, points in self.neighbours[split].points(batch, n).items():
-            rows[f"{name}/"] = module.metrics.score(points, truth, object_to_target=axes)
-        if "spare_points" in batch and batch["spare_points"].shape[1] >= n:
-            spare = batch["spare_points"][:, :n].contiguous()
-            rows["truth_resampled/"] = module.metrics.score(spare, truth, object_to_target=axes)
-        return rows
+        answers = self.beside.points(batch, split) if self.beside is not None else {}
+        truth, axes = batch["points"], batch.get("object_to_target")
+        return {f"{k}/": module.metrics.score(p, truth, object_to_target=axes) for k, p in answers.items()}
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write both files."""
+        """Write both files, in the first of several processes: each has scored its share of the views."""
+        every = gathered(self.rows)
         if not trainer.is_global_zero:
             return
-        rows = list({tuple(row[k] for k in IDENTITY[1:]): row for row in self.rows}.values())  # DDP pads by repeating
+        rows = list({tuple(row[k] for k in IDENTITY[1:]): row for row in every}.values())  # DDP pads by repeating
         scores = [k for k in rows[0] if k not in IDENTITY]
         table = [{k: _rounded(v) for k, v in row.items()} for row in rows]
         stream = _csv([*IDENTITY, *scores], table)
@@ -129,8 +138,8 @@ class Results(pl.Callback):
             if {"mean_shape", "truth_resampled"} <= set(found):
                 gap = gap_closed(summary[split], found["mean_shape"], found["truth_resampled"])
                 summary[f"{split}_gap_closed"] = gap
-            if "retrieval" in found:
-                summary[f"{split}_beats_retrieval"] = beats(mine, "retrieval", own, _more_is_better)
+            for row in (r for r in RETRIEVALS if r in found):
+                summary[f"{split}_beats_{row}"] = beats(mine, row, own, more_is_better)
         data = trainer.datamodule  # type: ignore[attr-defined]
         return summary | {
             "counts": {"n": module.metrics.points, "m": data.test_points, "images": len(rows),
@@ -149,25 +158,13 @@ def dashboard_scores(summary: dict[str, Any]) -> dict[str, float]:
     return {f"{k}/{score}": v for k, table in tables.items() for score, v in table.items() if isinstance(v, float)}
 
 
-def mean_shape_of(data: Any, points: int) -> torch.Tensor:
-    """The best constant prediction of a data module's training set, kept beside the dataset.
-
-    Returns:
-        (n, 3) in the target frame.
-    """
-    dataset = data.dataset("train", keys=("points",), points=min(max(points, 1024), data.opened.point_count))
-
-    def find() -> dict[str, np.ndarray]:
-        chosen = np.random.default_rng(0).permutation(len(dataset))[:512]
-        shapes = torch.stack([dataset.truth(int(i)) for i in chosen])
-        return {"points": reference.mean_shape(lambda: [shapes], points).numpy()}
-
-    depends = {"train": of_rows(dataset.rows), "frame": data.frame, "points": points}
-    return torch.from_numpy(kept(data, "mean_shape", depends, find)["points"])
-
-
-def _more_is_better(score: str) -> bool:
-    return score.rsplit("/", 1)[-1].startswith(("fscore", "precision", "recall"))
+def gathered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of all processes, sorted by split, object and view as a single process meets them."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return rows
+    parts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, rows)
+    return sorted((row for part in parts for row in part), key=lambda row: (row["split"], row["object"], row["view"]))
 
 
 def _means(rows: list[dict[str, Any]], keys: list[str], names: dict[str, str] | None = None) -> dict[str, float]:

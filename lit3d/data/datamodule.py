@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Subset
+import torch.distributed as dist
+from torch.utils.data import DataLoader, DistributedSampler, Subset
 
 from lit3d.data.augment import Augment
 from lit3d.data.frames import check_frame
@@ -243,8 +244,16 @@ class ShapeDataModule(pl.LightningDataModule):
         return self._loader(Subset(dataset, chosen), batch_size=self.batch_size)
 
     def test_dataloader(self) -> list[DataLoader]:
-        """One loader for each of `splits()`."""
-        return [self._loader(self.dataset(split), batch_size=self.batch_size) for split in self.splits()]
+        """One loader for each of `splits()`; processes share the views out, the last of them repeats a few."""
+        datasets = [self.dataset(split) for split in self.splits()]
+        return [self._loader(d, batch_size=self.batch_size, sampler=_shared(d)) for d in datasets]
 
     def _loader(self, dataset: Any, **options: Any) -> DataLoader:
         return DataLoader(dataset, num_workers=self.workers, persistent_workers=self.workers > 0, **options)
+
+
+def _shared(dataset: Any) -> DistributedSampler | None:
+    """Every world-size-th view, in order; None in a single process."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return None
+    return DistributedSampler(dataset, shuffle=False)

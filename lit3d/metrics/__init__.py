@@ -1,24 +1,32 @@
 """Scores: per-sample functions, and thin torchmetrics classes that average them."""
 
-from lit3d.metrics.point_sets import chamfer_l1, chamfer_l2sq, distances, emd, fscore, precision, recall, score_points
+from lit3d.metrics.point_sets import (
+    chamfer_l1,
+    chamfer_l2sq,
+    distances,
+    emd,
+    fscore,
+    normal_consistency,
+    precision,
+    recall,
+    score_points,
+)
 from lit3d.metrics.predictions import SetMetrics
 from lit3d.metrics.protocols import PROTOCOLS, Protocol, score_protocols
-from lit3d.metrics.running import SampleMean, ScoreTable, SetScore
+from lit3d.metrics.running import (
+    ChamferDistance,
+    EarthMoversDistance,
+    FScore,
+    NormalConsistency,
+    Precision,
+    Recall,
+    SampleMean,
+    ScoreTable,
+    SetScore,
+)
 
 __all__ = [
-    "PROTOCOLS",
-    "Protocol",
-    "SampleMean",
-    "ScoreTable",
-    "SetMetrics",
-    "SetScore",
-    "chamfer_l1",
-    "chamfer_l2sq",
-    "distances",
-    "emd",
-    "fscore",
-    "precision",
-    "recall",
-    "score_points",
-    "score_protocols",
-]
+    "PROTOCOLS", "ChamferDistance", "EarthMoversDistance", "FScore", "NormalConsistency", "Precision", "Protocol",
+    "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "chamfer_l1", "chamfer_l2sq", "distances", "emd",
+    "fscore", "normal_consistency", "precision", "recall", "score_points", "score_protocols",
+]  # fmt: skip

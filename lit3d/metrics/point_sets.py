@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lit3d import ops
 from lit3d.errors import UserError
-from lit3d.ops.neighbours import nearest_both, safe_sqrt
+from lit3d.ops.neighbours import gather_points, nearest_both, safe_sqrt
 
 
 class Distances(NamedTuple):
@@ -69,6 +69,35 @@ def emd(pred: Float[Tensor, "b n 3"], truth: Float[Tensor, "b m 3"], points: int
     return ops.emd(pred[:, :points], truth[:, :points]).to(pred.dtype)
 
 
+def normal_consistency(
+    pred: Float[Tensor, "b n 3"],
+    pred_normals: Float[Tensor, "b n 3"],
+    truth: Float[Tensor, "b m 3"],
+    truth_normals: Float[Tensor, "b m 3"],
+) -> Float[Tensor, " b"]:
+    """Mean |cos| between the normals of nearest points, the two directions averaged; 1 is best.
+
+    Occupancy Networks' normal consistency (Mescheder et al. 2019, supplement 3), Mesh R-CNN's *absolute* normal
+    consistency: which side a normal points to does not count. Normals need not be of unit length; one that is zero or
+    not finite agrees with nothing.
+    """
+    (_, to_truth), (_, to_pred) = nearest_both(pred, truth)
+    ours, theirs = _unit(pred_normals), _unit(truth_normals)
+    forth = (ours * gather_points(theirs, to_truth)).sum(-1).abs().mean(1)
+    back = (theirs * gather_points(ours, to_pred)).sum(-1).abs().mean(1)
+    return (forth + back) / 2
+
+
+def _unit(normals: Tensor) -> Tensor:
+    finite = normals.isfinite().all(-1, keepdim=True)
+    return torch.nn.functional.normalize(torch.where(finite, normals, 0.0), dim=-1)
+
+
+def fitting(normals: Tensor, points: Float[Tensor, "b n 3"]) -> Float[Tensor, "b n 3"]:
+    """Normals of an empty prediction, which scores replace by points at the origin: none that agrees with anything."""
+    return normals if normals.shape == points.shape else torch.zeros_like(points)
+
+
 def is_failure(pred: Float[Tensor, "b n 3"]) -> Bool[Tensor, " b"]:
     """Predictions that cannot be scored: empty, or with a coordinate that is not finite."""
     if pred.shape[1] == 0:
@@ -76,11 +105,16 @@ def is_failure(pred: Float[Tensor, "b n 3"]) -> Bool[Tensor, " b"]:
     return ~pred.isfinite().flatten(1).all(1)
 
 
+def more_is_better(name: str) -> bool:
+    """True for shares and cosines, False for distances; `name` may carry a prefix such as `occnet/`."""
+    return name.rsplit("/", 1)[-1].startswith(("fscore", "precision", "recall", "normal_consistency"))
+
+
 def worst(name: str) -> float:
     """The stated score of a counted failure: 0 for shares, sqrt(3) for distances (diagonal of the unit cube), its
     square for each direction of a squared one.
     """
-    if name.startswith(("fscore", "precision", "recall")):
+    if more_is_better(name):
         return 0.0
     return {"chamfer_l1": math.sqrt(3), "emd": math.sqrt(3), "chamfer_l2sq": 6.0}[name]
 
@@ -92,6 +126,7 @@ def score_points(
     emd_points: int | None = None,
     extra: Mapping[str, Callable[[Distances], Tensor]] = MappingProxyType({}),
     extra_worst: Mapping[str, float] = MappingProxyType({}),
+    normals: tuple[Float[Tensor, "b n 3"], Float[Tensor, "b m 3"]] | None = None,
 ) -> dict[str, Float[Tensor, " b"]]:
     """All scores in one pass; failures get `worst` and a 1 under the key `failure`.
 
@@ -102,6 +137,7 @@ def score_points(
         emd_points: size of the sets for `emd`; None leaves it out.
         extra: further scores by name, functions of `Distances` that return (b,).
         extra_worst: what a failure gets for each of them.
+        normals: of predicted and true points; None leaves `normal_consistency` out.
     """
     failed = is_failure(pred)
     if pred.shape[1] == 0:
@@ -113,6 +149,8 @@ def score_points(
         for function in (fscore, precision, recall):
             scores[f"{function.__name__}_{p}pct"] = function(d, p / 100)
     scores |= {name: function(d) for name, function in extra.items()}
+    if normals is not None:
+        scores["normal_consistency"] = normal_consistency(pred, fitting(normals[0], pred), truth, normals[1])
     if emd_points is not None:
         scores["emd"] = emd(pred, truth, emd_points)
     failing = {name: extra_worst[name] if name in extra else worst(name) for name in scores}

@@ -1,4 +1,4 @@
-"""Scores a prediction of any representation: reads only `surface(n)`."""
+"""Scores a prediction of any representation: reads only `surface(n)`, points and, where there are any, normals."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -52,15 +52,23 @@ class SetMetrics:
     def __call__(self, prediction: Structure, batch: Mapping[str, Any], final: bool) -> dict[str, Float[Tensor, " b"]]:
         """Scores (b,) by name; `final` in the test, not in validation."""
         n = self.points if prediction.capacity is None else min(self.points, prediction.capacity)
-        return self.score(prediction.surface(n)[0], batch["points"], final, batch.get("object_to_target"))
+        points, ours = prediction.surface(n)
+        theirs = batch.get("point_normals") if ours is not None else None
+        normals = None if ours is None or theirs is None else (ours, theirs)
+        return self.score(points, batch["points"], final, batch.get("object_to_target"), normals)
 
     def score(
-        self, points: Tensor, truth: Tensor, final: bool = True, object_to_target: Tensor | None = None
+        self,
+        points: Tensor,
+        truth: Tensor,
+        final: bool = True,
+        object_to_target: Tensor | None = None,
+        normals: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Float[Tensor, " b"]]:
-        """Scores (b,) of given points (b, n, 3): for reference rows."""
+        """Scores (b,) of given points (b, n, 3), for reference rows; `normals` of these and of the truth, if known."""
         emd = self.emd if final else self.emd_in_validation
         size = min(points.shape[1], self.points) if emd else None
-        scores = score_points(points, truth, self.percents, size, self.extra, self.extra_worst)
+        scores = score_points(points, truth, self.percents, size, self.extra, self.extra_worst, normals)
         if final and self.protocols:
-            scores |= score_protocols(points, truth, self.protocols, object_to_target, emd)
+            scores |= score_protocols(points, truth, self.protocols, object_to_target, emd, normals)
         return scores

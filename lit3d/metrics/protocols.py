@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit3d.errors import UserError
-from lit3d.metrics.point_sets import Distances, distances, emd, is_failure
+from lit3d.metrics.point_sets import Distances, distances, emd, fitting, is_failure, normal_consistency
 
 Unit = Literal["side", "box_side", "diagonal", "ball"]
 EMD_POINTS = 1024  # the matching is exact whatever the protocol's own solver was; never of more points than this
@@ -40,6 +40,7 @@ class Protocol:
         closed: whether a distance equal to the radius counts.
         emd: None, or what the mean matched Euclidean distance is multiplied by.
         each_box: both sets are centred on their own boxes and scaled by their own longest sides.
+        normals: whether normal consistency is scored where both sets have normals.
     """
 
     points: tuple[int | None, int | None]
@@ -54,6 +55,7 @@ class Protocol:
     closed: bool = False
     emd: float | None = None
     each_box: bool = False
+    normals: bool = False
 
 
 _P2M_RADII = MappingProxyType({"tau": 0.01, "2tau": math.sqrt(2e-4)})
@@ -63,8 +65,9 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({
     "psgn_code": Protocol((1024, None), chamfer="chamfer_l2sq", weights=(0.5, 1.0), factor=1e4),
     "p2m": Protocol((2466, None), "diagonal", 0.57, "chamfer_l2sq", factor=1e3, radii=_P2M_RADII, closed=True,
                     emd=24.66),
-    "occnet": Protocol((100_000, 100_000), chamfer="chamfer_l1", power=1, weights=(0.5, 0.5), factor=10.0),
-    "meshrcnn": Protocol((10_000, 10_000), "box_side", 10.0, "chamfer_l2sq", radii=_MESHRCNN_RADII),
+    "occnet": Protocol((100_000, 100_000), chamfer="chamfer_l1", power=1, weights=(0.5, 0.5), factor=10.0,
+                       normals=True),
+    "meshrcnn": Protocol((10_000, 10_000), "box_side", 10.0, "chamfer_l2sq", radii=_MESHRCNN_RADII, normals=True),
     "meshrcnn_p2m": Protocol((10_000, 10_000), "diagonal", 0.57, "chamfer_l2sq", factor=1e3, radii=_P2M_RADII),
     "atlasnet": Protocol((2500, 2500), "ball", 1.0, "chamfer_l2sq", factor=1e3, radii={"0.001sq": math.sqrt(1e-3)}),
     "pix3d": Protocol((1024, 1024), chamfer="chamfer_l1", power=1, emd=1.0, each_box=True),
@@ -93,6 +96,7 @@ def score_protocols(
     names: Sequence[str],
     object_to_target: Float[Tensor, "b 4 4"] | None = None,
     matched: bool = True,
+    normals: tuple[Float[Tensor, "b n 3"], Float[Tensor, "b m 3"]] | None = None,
 ) -> dict[str, Float[Tensor, " b"]]:
     """Scores (b,) under keys such as `occnet/chamfer_l1`; sets that several protocols share are searched once.
 
@@ -103,6 +107,7 @@ def score_protocols(
         object_to_target: the way to the object's axes, along which `diagonal` and `ball` are measured; None: the
             target frame is the object's.
         matched: whether EMD is computed.
+        normals: of predicted and true points, for the protocols that score them; None leaves that out.
     """
     failed = is_failure(pred)
     if pred.shape[1] == 0:
@@ -126,10 +131,14 @@ def score_protocols(
             if (size, protocol.each_box) not in matches:
                 matches[size, protocol.each_box] = emd(x, y, size)
             found["emd"] = matches[size, protocol.each_box] * factor * _emd_factor(protocol, size)
+        if protocol.normals and normals is not None:
+            ours, theirs = fitting(normals[0], pred)[:, :n], normals[1][:, :m]
+            found["normal_consistency"] = normal_consistency(x, ours, y, theirs)
         worst = _set_scores(protocol, _far(searches[key]), factor)
         worst |= {k: torch.zeros_like(v) for k, v in worst.items() if k not in ("chamfer_l1", "chamfer_l2sq")}
         if "emd" in found:
             worst["emd"] = math.sqrt(3) * factor * _emd_factor(protocol, size)
+        worst |= {"normal_consistency": torch.zeros_like(factor)}
         scores |= {f"{name}/{k}": torch.where(failed, worst[k], v) for k, v in found.items()}
     return scores
 

@@ -31,10 +31,16 @@ def mean_shape(
             break
     shapes = torch.cat(held)
     generator = torch.Generator().manual_seed(seed)
+    every = union(shapes, points, generator)
+    free = _chamfer_mean(every, shapes, steps, generator)
+    return max((free, every), key=lambda candidate: _mean_fscore(candidate, shapes))
+
+
+def union(shapes: Float[Tensor, "b m 3"], points: int, generator: torch.Generator) -> Float[Tensor, "n 3"]:
+    """Random points of all shapes together: more of them lie where more shapes agree. Repeated only where too few."""
     flat = shapes.flatten(0, 1)
-    union = flat[torch.randperm(len(flat), generator=generator)[:points]]
-    free = _chamfer_mean(union, shapes, steps, generator)
-    return max((free, union), key=lambda candidate: _mean_fscore(candidate, shapes))
+    order = torch.randperm(len(flat), generator=generator)
+    return flat[order.repeat(-(-points // len(flat)))[:points]]
 
 
 def _chamfer_mean(start: Tensor, shapes: Tensor, steps: int, generator: torch.Generator) -> Tensor:

@@ -35,7 +35,10 @@ class SampleMean(Metric):
 
 
 class SetScore(SampleMean):
-    """Mean of one named score between point sets: `SetScore("fscore_5pct")`, `SetScore("emd")`.
+    """Mean of one named score between point sets: `SetScore("fscore_5pct")`, or a class of its own below.
+
+    Failures count with the score that `lit3d.metrics.score_points` gives them. In a torchmetrics `MetricCollection`
+    pass `compute_groups=False`: it would merge metrics whose first values agree, as those of two radii on a bad batch.
 
     Args:
         name: a key of `lit3d.metrics.score_points`: chamfer_l1, chamfer_l2sq, emd, fscore_Kpct, precision_Kpct,
@@ -58,6 +61,59 @@ class SetScore(SampleMean):
     def update(self, pred: Float[Tensor, "b n 3"], truth: Float[Tensor, "b m 3"]) -> None:  # type: ignore[override]
         """Score a batch of predicted sets (b, n, 3) against the truth (b, m, 3)."""
         super().update(point_sets.score_points(pred, truth, **self.options)[self.name])
+
+
+class FScore(SetScore):
+    """Mean F-score; `percent` of the longest side is the radius."""
+
+    def __init__(self, percent: int = 5, **kwargs: Any) -> None:
+        super().__init__(f"fscore_{percent}pct", **kwargs)
+
+
+class Precision(SetScore):
+    """Mean share of predicted points near the truth; `percent` of the longest side is the radius."""
+
+    def __init__(self, percent: int = 5, **kwargs: Any) -> None:
+        super().__init__(f"precision_{percent}pct", **kwargs)
+
+
+class Recall(SetScore):
+    """Mean share of true points near the prediction; `percent` of the longest side is the radius."""
+
+    def __init__(self, percent: int = 5, **kwargs: Any) -> None:
+        super().__init__(f"recall_{percent}pct", **kwargs)
+
+
+class ChamferDistance(SetScore):
+    """Mean Chamfer distance: `chamfer_l1`, or `chamfer_l2sq` where `squared`."""
+
+    def __init__(self, squared: bool = False, **kwargs: Any) -> None:
+        super().__init__("chamfer_l2sq" if squared else "chamfer_l1", **kwargs)
+
+
+class EarthMoversDistance(SetScore):
+    """Mean exact Earth Mover's distance between the first `points` points of both sets."""
+
+    def __init__(self, points: int = 1024, **kwargs: Any) -> None:
+        super().__init__("emd", emd_points=points, **kwargs)
+
+
+class NormalConsistency(SetScore):
+    """Mean |cos| between the normals of nearest points."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("normal_consistency", **kwargs)
+
+    def update(  # type: ignore[override]
+        self,
+        pred: Float[Tensor, "b n 3"],
+        pred_normals: Float[Tensor, "b n 3"],
+        truth: Float[Tensor, "b m 3"],
+        truth_normals: Float[Tensor, "b m 3"],
+    ) -> None:
+        """Score a batch of predicted points and normals against the true ones."""
+        scores = point_sets.score_points(pred, truth, (), normals=(pred_normals, truth_normals))
+        SampleMean.update(self, scores[self.name])
 
 
 class ScoreTable(torch.nn.Module):

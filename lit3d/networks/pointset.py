@@ -75,6 +75,11 @@ class PointSetNet(nn.Module):
         maps = [m.repeat_interleave(k, 0) for m in maps] if k > 1 else maps
         return self.head(Features(code, maps)).unflatten(0, (-1, k))
 
+    def code(self, batch: Mapping[str, Any]) -> Float[Tensor, "b c"]:
+        """What the encoder makes of each image: retrieval by features compares these."""
+        return self.encoder(batch["image"]).code
+
+
 
 def fixed_noise(count: int, length: int) -> Float[Tensor, "k z"]:
     """The standard normal vectors of evaluation; vector i depends on neither `count` nor any generator outside."""

@@ -64,7 +64,7 @@ def test_neighbours_are_kept_and_a_training_view_finds_itself(datasets, tmp_path
 
 def test_rows_of_a_rebuilt_or_shortened_dataset_are_found_anew(tmp_path):
     """The same folder, other objects: nothing of the old rows may be used."""
-    from lit3d.callbacks.results import mean_shape_of
+    from lit3d.callbacks.rows import mean_shape_of
     from lit3d.data import ShapeDataModule
     from lit3d.synthesis import GrammarSource, SynthesisSettings
 
