@@ -81,12 +81,13 @@ def register_resolvers() -> None:
 
 
 def fast_precision() -> str:
-    """Mixed bfloat16 where this machine multiplies it in hardware (CUDA, CPUs with AMX), else 32-true."""
+    """Mixed bfloat16 where the machine multiplies it in hardware (CUDA, CPUs with AMX or AVX512_BF16), else 32-true."""
     import torch
 
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if torch.cpu.get_capabilities().get("amx_bf16") else "32-true"
+    able = torch.cpu.get_capabilities()
+    return "bf16-mixed" if able.get("amx_bf16") or able.get("avx512_bf16") else "32-true"
 
 
 def evaluated(checkpoint: str | None, predictions: str | None) -> str:

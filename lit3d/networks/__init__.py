@@ -9,6 +9,7 @@ from lit3d.networks.encoders import (
 )
 from lit3d.networks.heads import FullyConnectedHead, HourglassHead, TwoBranchHead, UpconvolutionHead
 from lit3d.networks.pointset import PointSetNet
+from lit3d.networks.refined import RefinedHead
 
 __all__ = [
     "EfficientNetLite0Encoder",
@@ -17,6 +18,7 @@ __all__ = [
     "HubEncoder",
     "PaperEncoder",
     "PointSetNet",
+    "RefinedHead",
     "ResNetEncoder",
     "SmallEncoder",
     "TwoBranchHead",

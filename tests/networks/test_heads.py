@@ -8,6 +8,7 @@ from lit3d.networks import (
     FullyConnectedHead,
     HourglassHead,
     PointSetNet,
+    RefinedHead,
     SmallEncoder,
     TwoBranchHead,
     UpconvolutionHead,
@@ -21,6 +22,7 @@ HEADS = {
     "two_branch": partial(TwoBranchHead, hidden=(16,)),
     "hourglass": partial(HourglassHead, hidden=(16,)),
     "two hourglasses": partial(HourglassHead, hidden=(16,), repeats=2),
+    "refined": partial(RefinedHead, hidden=(16,), width=4, channels=16),
 }
 
 
