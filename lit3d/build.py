@@ -9,6 +9,7 @@ from typing import Any
 import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from lit3d import trust
 from lit3d.config import groups
@@ -23,8 +24,16 @@ TERM_KEYS = ("weight", "schedule", "pred", "target")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved config as plain dictionaries and lists."""
-    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    """The resolved config as plain dictionaries and lists.
+
+    Raises:
+        UserError: a value that the config leaves to the user (`???`) is not given.
+    """
+    try:
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except MissingMandatoryValue as error:
+        key = error.full_key
+        raise UserError(f"{key} has no value yet: give {key}=... on the command line") from None
 
 
 def instantiate(node: Mapping[str, Any], **extra: Any) -> Any:

@@ -69,6 +69,11 @@ def test_mixed_precision_clipping_and_loading_again(run, monkeypatch, tmp_path, 
     assert points.isfinite().all()
 
 
+def test_a_backbone_without_a_source_is_asked_for(run):
+    with pytest.raises(UserError, match=r"give model\.encoder\.source=\.\.\. on the command line"):
+        run("model/encoder=hub")
+
+
 def test_squares_only_is_said(run):
     with pytest.raises(UserError, match="pictures are square"):
         run("model/encoder=paper", "data.synthesis.image_size=[192,256]")
@@ -142,7 +147,7 @@ def test_the_average_is_that_of_the_formula():
         callback._average_model.update_parameters(module)
         decay = min(0.6, (1 + t) / (10 + t))
         expected = value if t == 0 else decay * expected + (1 - decay) * value
-        assert float(callback._average_model.module.layer.weight) == pytest.approx(expected, rel=1e-5)
+        assert float(callback._average_model.module.layer.weight.detach()) == pytest.approx(expected, rel=1e-5)
     with pytest.raises(UserError, match=r"callbacks\.average\.decay"):
         AveragedWeights(decay=1)
 
