@@ -17,7 +17,7 @@ from lit3d.modules import CHECKPOINT_FORMAT as FORMAT
 from lit3d.modules import ReconstructionModule
 from lit3d.structures import Structure
 
-KEPT = ("model", "loss", "metrics", "data", "seed", "name", "camera", "precision")  # what a checkpoint says about its run
+KEPT = ("model", "loss", "metrics", "data", "seed", "name", "camera", "precision")  # what a checkpoint says of its run
 TERM_KEYS = ("weight", "schedule", "pred", "target")
 
 
