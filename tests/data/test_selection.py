@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lit3d.callbacks.references import Neighbours
-from lit3d.callbacks.results import mean_shape_of
+from lit3d.callbacks.rows import mean_shape_of
 from lit3d.data import ShapeDataModule
 from lit3d.data.reader import ObjectRow
 from lit3d.data.selection import Selection
