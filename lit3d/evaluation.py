@@ -59,7 +59,8 @@ def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float | None:
     before = {} if trained is None else trained.config
     config["data"] = _data_config(config, before.get("data"), missing)
     config["metrics"] = _metrics_config(config, before.get("metrics", {}))
-    config["trainer"]["precision"] = config["trainer"]["precision"] or before.get("precision") or fast_precision()
+    usual = "32-true" if trained is None else before.get("precision") or fast_precision()
+    config["trainer"]["precision"] = config["trainer"]["precision"] or usual
     trust.check({k: config[k] for k in ("data", "metrics", "trainer", "callbacks")}, trusted)
     data = instantiate(config["data"], seed=before.get("seed", 0))
     data.tested = SPLITS[config["split"]]

@@ -17,7 +17,8 @@ HEADS = {
 }  # fmt: skip
 COLUMNS = tuple(HEADS)
 WIDTH = 100  # columns that every line fits in
-LABEL = 32  # columns of the first cell: what eight scores leave of WIDTH
+LABEL = 32  # columns of the first cell: what eight scores leave of WIDTH; a ninth takes NARROWER of them
+NARROWER = 8
 NAMES = {"mean_shape": "mean shape", "clustering": "clustering", "retrieval": "retrieval by pixels",
          "retrieval_by_features": "retrieval by features", "oracle": "oracle retrieval",
          "truth_resampled": "truth resampled"}  # fmt: skip
@@ -50,21 +51,22 @@ def _split_table(summary: dict[str, Any], split: str) -> Table:
     for column in columns:
         table.add_column(HEADS[column], justify="right", no_wrap=True)
     label = ", ".join(part for part in (summary["model"], "+".join(summary["loss"])) if part)
-    table.add_row(_fitting(label), *(_number(c, summary[split][c]) for c in columns), style="bold")
+    room = LABEL - NARROWER * (len(columns) > 8)
+    table.add_row(_fitting(label, room), *(_number(c, summary[split][c]) for c in columns), style="bold")
     for name, row in summary.get("references", {}).get(split, {}).items():
         table.add_row(NAMES[name], *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
     gap = summary.get(f"{split}_gap_closed", {})
     if gap:
         table.add_row("gap closed", *(_share(gap.get(c)) for c in columns), style="bold")
     for category, row in summary[f"{split}_by_class"].items():
-        table.add_row(_fitting(f"  {category}"), *(_number(c, row[c]) for c in columns))
+        table.add_row(_fitting(f"  {category}", room), *(_number(c, row[c]) for c in columns))
     return table
 
 
-def _fitting(label: str) -> str:
+def _fitting(label: str, room: int) -> str:
     """A name of anyone's length in the width of the first column: its middle goes."""
-    half = LABEL // 2
-    return label if len(label) <= LABEL else f"{label[: half - 1]}…{label[-half:]}"
+    half = room // 2
+    return label if len(label) <= room else f"{label[: half - 1]}…{label[-half:]}"
 
 
 def _below(summary: dict[str, Any], split: str) -> list[str]:

@@ -172,7 +172,7 @@ def test_validation_pictures_best_and_test_use_the_average(datasets, monkeypatch
     noting(ReconstructionModule, "validation_step", "validation", lambda self, *_: self)
     noting(ReconstructionModule, "training_step", "training", lambda self, *_: self)
     noting(ReconstructionModule, "test_step", "test", lambda self, *_: self)
-    noting(Media, "_draw", "picture", lambda self, trainer, module, *_: module)
+    noting(Media, "on_validation_end", "picture", lambda self, trainer, module: module)
     overrides = ["debug=tiny", "callbacks=ema", "callbacks.average.decay=0.5", "callbacks.results.references=false"]
     train(compose("run", [*overrides, f"paths.data={datasets}", f"paths.output={tmp_path}"]))
     best, last = (torch.load(tmp_path / "checkpoints" / f"{n}.ckpt", weights_only=True) for n in ("best", "last"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lit3d.errors import UserError
@@ -47,8 +48,10 @@ class Term:
         return self.weight * float(np.interp(step, steps, factors))
 
     def __call__(self, prediction: Structure, batch: Mapping[str, Any]) -> Tensor:
-        """The unweighted loss of each sample (b,)."""
-        return self.function(getattr(prediction, self.pred), batch[self.target])
+        """The unweighted loss of each sample (b,), in the prediction's own precision whatever the network ran in."""
+        predicted = getattr(prediction, self.pred)
+        with torch.autocast(predicted.device.type, enabled=False):  # a distance in bfloat16 is none
+            return self.function(predicted, batch[self.target])
 
 
 def check_terms(terms: Sequence[Term], model: str, structure: type[Structure], fitting: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -68,7 +69,8 @@ class SetMetrics:
         """Scores (b,) of given points (b, n, 3), for reference rows; `normals` of these and of the truth, if known."""
         emd = self.emd if final else self.emd_in_validation
         size = min(points.shape[1], self.points) if emd else None
-        scores = score_points(points, truth, self.percents, size, self.extra, self.extra_worst, normals)
-        if final and self.protocols:
-            scores |= score_protocols(points, truth, self.protocols, object_to_target, emd, normals)
+        with torch.autocast(points.device.type, enabled=False):  # else frames turn in bfloat16
+            scores = score_points(points, truth, self.percents, size, self.extra, self.extra_worst, normals)
+            if final and self.protocols:
+                scores |= score_protocols(points, truth, self.protocols, object_to_target, emd, normals)
         return scores

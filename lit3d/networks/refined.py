@@ -40,9 +40,9 @@ class RefinedHead(nn.Module):
         code_size: length of the encoder's code.
         map_channels: channels of its maps, fine to coarse.
         hidden: widths of the fully connected head's hidden layers.
-        maps: how many of the encoder's maps are read, from the finest on.
-        width: channels that each of them is reduced to first.
-        channels: width of the two layers that a point's correction is made of.
+        maps: how many of the encoder's maps are read, from the finest on; they are added at the size of the finest, so
+            that pooling is done once: pooling several at 1,024 points took longer than all the rest of the head.
+        channels: of the sum, and of the layers that a point's correction is made of.
     """
 
     def __init__(
@@ -52,16 +52,15 @@ class RefinedHead(nn.Module):
         map_channels: Sequence[int],
         hidden: Sequence[int] = (1024,),
         maps: int = 3,
-        width: int = 32,
-        channels: int = 128,
+        channels: int = 64,
     ) -> None:
         super().__init__()
         self.first = FullyConnectedHead(points, code_size, hidden=hidden)
         self.layout = self.first.layout
-        self.reduce = nn.ModuleList(nn.Conv2d(c, width, 1) for c in map_channels[:maps])
+        self.reduce = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in map_channels[:maps])
         self.camera = nn.Linear(code_size, 8)
         self.from_code = nn.Linear(code_size, channels)
-        self.from_point = nn.Linear(len(self.reduce) * width + 3, channels)
+        self.from_point = nn.Linear(3, channels)
         self.middle, self.move = nn.Linear(channels, channels), nn.Linear(channels, 3)
         with torch.no_grad():
             self.camera.weight.zero_()
@@ -73,14 +72,18 @@ class RefinedHead(nn.Module):
     def forward(self, features: Features) -> Float[Tensor, "b n 3"]:
         """Features -> points."""
         points = self.first(features)
-        pooled = perceptual_pooling(
-            [reduce(m) for reduce, m in zip(self.reduce, features.maps, strict=False)],
-            self.seen_at(points, features.code),
-        )
-        x = self.from_point(torch.cat([pooled, points], dim=2)) + self.from_code(features.code)[:, None]
+        pooled = perceptual_pooling([self.summed(features.maps)], self.seen_at(points, features.code))
+        x = pooled + self.from_point(points) + self.from_code(features.code)[:, None]
         x = functional.relu(self.middle(functional.relu(x)))
         with torch.autocast(x.device.type, enabled=False):  # coordinates need more than bfloat16's 8 bits
             return points + self.move(x.float())
+
+    def summed(self, maps: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
+        """The maps that are read as one, as fine as the finest."""
+        fine, *coarse = (reduce(m) for reduce, m in zip(self.reduce, maps, strict=False))
+        for m in coarse:
+            fine = fine + functional.interpolate(m, fine.shape[-2:], mode="bilinear", align_corners=False)
+        return fine
 
     def seen_at(self, points: Float[Tensor, "b n 3"], code: Float[Tensor, "b c"]) -> Float[Tensor, "b n 2"]:
         """Where the code's camera sees points, in the units of `perceptual_pooling`."""

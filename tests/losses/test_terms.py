@@ -32,3 +32,23 @@ def test_a_term_that_does_not_fit_is_refused_with_what_fits():
     with pytest.raises(UserError, match="no loss is chosen"):
         check_terms([], "pointset", PointSet, ["cd"])
     check_terms([term()], "pointset", PointSet, ["cd"])
+
+
+def test_losses_and_scores_are_computed_in_float32_under_autocast():
+    from lit3d.metrics import SetMetrics
+
+    seen = []
+
+    def loss(pred, target):
+        seen.append((pred @ target.transpose(1, 2)).dtype)  # autocast would take bfloat16
+        return (pred - target).square().sum((1, 2))
+
+    prediction, batch = PointSet(torch.rand(2, 8, 3)), {"points": torch.rand(2, 8, 3)}
+    frames = torch.eye(4).expand(2, 4, 4)
+    metrics = SetMetrics(points=8, protocols=["all"], emd=True)
+    plain = metrics.score(prediction.points, batch["points"], True, frames)
+    with torch.autocast("cpu", torch.bfloat16):
+        Term("x", loss, pred="points", target="points")(prediction, batch)
+        mixed = metrics.score(prediction.points, batch["points"], True, frames)
+    assert seen == [torch.float32]
+    assert all(torch.equal(plain[k], mixed[k]) for k in plain)

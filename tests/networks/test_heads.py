@@ -22,7 +22,7 @@ HEADS = {
     "two_branch": partial(TwoBranchHead, hidden=(16,)),
     "hourglass": partial(HourglassHead, hidden=(16,)),
     "two hourglasses": partial(HourglassHead, hidden=(16,), repeats=2),
-    "refined": partial(RefinedHead, hidden=(16,), width=4, channels=16),
+    "refined": partial(RefinedHead, hidden=(16,), channels=16),
 }
 
 

@@ -43,7 +43,7 @@ def test_the_gradient_of_pooling_in_the_place_is_the_slope_of_the_map():
 @pytest.fixture
 def head():
     torch.manual_seed(0)
-    return RefinedHead(20, 6, (4, 8), hidden=(8,), width=4, channels=8)
+    return RefinedHead(20, 6, (4, 8), hidden=(8,), channels=8)
 
 
 def test_the_camera_begins_as_the_viewers(head):
