@@ -18,6 +18,7 @@ from lit3d.networks import (
     FullyConnectedHead,
     HourglassHead,
     PointSetNet,
+    RefinedHead,
     SmallEncoder,
     TwoBranchHead,
     UpconvolutionHead,
@@ -30,6 +31,7 @@ HEADS = {
     "upconv": UpconvolutionHead,
     "two_branch": partial(TwoBranchHead, hidden=(16,)),
     "hourglass": partial(HourglassHead, hidden=(16,)),
+    "refined": partial(RefinedHead, hidden=(16,), channels=16),
 }
 CONFIG = {"name": "tiny", "data": {"frame": "viewer", "synthesis": {"image_size": 16}}, "camera": {"fill": 0.8}}
 

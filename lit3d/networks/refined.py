@@ -41,7 +41,7 @@ class RefinedHead(nn.Module):
         map_channels: channels of its maps, fine to coarse.
         hidden: widths of the fully connected head's hidden layers.
         maps: how many of the encoder's maps are read, from the finest on; they are added at the size of the finest, so
-            that pooling is done once: pooling several at 1,024 points took longer than all the rest of the head.
+            that pooling is done once.
         channels: of the sum, and of the layers that a point's correction is made of.
     """
 
