@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from lit3d.synthesis.store import layout
 
@@ -37,12 +38,22 @@ def kept(data: Any, name: str, depends: Mapping[str, Any], find: Callable[[], Ar
     path = data.root / layout.REFERENCES / f"{name}_{_digest(facts)}.npz"
     arrays = _read(path, facts)
     if arrays is None:
-        arrays = find()
+        arrays = _patiently(name, find)
         try:
             _write(path, arrays | {"facts": np.array(facts)})
         except OSError as error:
             log.warning("%s cannot be written (%s): the reference rows are found anew in each run", path, error)
     return arrays
+
+
+def _patiently(name: str, find: Callable[[], Arrays]) -> Arrays:
+    """`find()`, which may take some seconds, and a word on why: it moves in a terminal and is a line elsewhere."""
+    console = Console(stderr=True)
+    text = f"reference rows: finding {name.replace('_', ' ')}, once for this dataset"
+    if not console.is_terminal:
+        console.print(text, highlight=False, soft_wrap=True)
+    with console.status(text):
+        return find()
 
 
 def of_rows(rows: Sequence[tuple[str, int]]) -> str:

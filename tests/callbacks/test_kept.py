@@ -87,3 +87,9 @@ def test_processes_that_write_at_once_leave_whole_files(tmp_path):
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert len(list((tmp_path / "references").iterdir())) == 20  # and nothing written aside is left
+
+
+def test_whoever_waits_is_told_what_for_and_only_once(tmp_path, capsys):
+    for _ in range(2):
+        kept(data_in(tmp_path), "mean_shape", VIEWER, give(1))
+    assert capsys.readouterr().err.count("finding mean shape, once for this dataset") == 1
