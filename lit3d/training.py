@@ -23,10 +23,10 @@ from lit3d.build import build_module, instantiate, plain
 from lit3d.callbacks import MetricsFile, Results, show, write_atomically
 from lit3d.callbacks.mlflow_run import kept_environment
 from lit3d.errors import UserError
+from lit3d.losses import check_sizes, try_terms
 from lit3d.summary import print_summary
 
 log = logging.getLogger(__name__)
-PAIRING = ("emd", "l2_ordered")  # losses over pairs: they need as many true as predicted points
 HARMLESS = (
     r".*exists and is not empty. Previous log files.*",  # the run folder is made before its CSV log
     r".*LeafSpec.*deprecated.*",  # inside Lightning
@@ -109,6 +109,8 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     show.check_installed(config["logger"])
     pl.seed_everything(config["seed"], workers=False, verbose=False)
     module = build_module(config, config["lit3d"]["trust"])
+    check_sizes(module.terms, config["model"].get("points"), config["data"]["points"])
+    try_terms(module.terms)
     data = instantiate(config["data"], seed=config["seed"])
     normals = ["point_normals"] if getattr(module.network.predicts, "has_normals", False) else []
     data.need([*module.network.reads, *(term.target for term in module.terms), *normals])
@@ -173,13 +175,6 @@ def _check_numbers(config: dict[str, Any]) -> None:
     if wanted > stored:
         raise UserError(
             f"data.points and data.test_points may be at most data.synthesis.points = {stored}, but {wanted} are wanted"
-        )
-    n = config["model"].get("points")
-    pairs = [name for name in config["loss"] if name in PAIRING]
-    if n is not None and pairs and data["points"] < n:
-        raise UserError(
-            f"loss '{pairs[0]}' pairs each predicted point with a true one, but model.points is {n} and data.points "
-            f"only {data['points']}: set data.points={n} or more"
         )
 
 
