@@ -120,7 +120,7 @@ def test_more_points_than_the_score_needs_are_subset_and_fewer_are_all_scored(ru
     [
         (
             ["loss.cd.pred=depth"],
-            "loss 'cd' reads 'depth', but model 'pointset' predicts points; losses that fit: cd, cd_emd, cd_l1, dcd, emd",
+            "loss 'cd' reads 'depth', but model 'pointset' predicts points; losses that fit: cd, cd_emd, cd_l1, dcd,",
         ),
         (["model.points=0"], "model.points must be at least 1, got 0"),
         (["model.points=1024", "loss=emd_squared"], "loss 'emd_squared' pairs each predicted point with a true one"),
