@@ -1,0 +1,1 @@
+"""Exact against approximate Earth Mover's Distance as a training loss."""

@@ -1,0 +1,1 @@
+"""Is the Earth Mover's Distance continuous? Where is it differentiable? A picture that answers."""
