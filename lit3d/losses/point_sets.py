@@ -35,6 +35,15 @@ def emd(pred: Float[Tensor, "b n d"], target: Float[Tensor, "b m d"]) -> Float[T
     return ops.emd(pred, _first(target, pred.shape[1]))
 
 
+def emd_squared(pred: Float[Tensor, "b n d"], target: Float[Tensor, "b m d"]) -> Float[Tensor, " b"]:
+    """Squared 2-Wasserstein distance: mean matched squared distance under an exact bijection; truth cut as for `emd`.
+
+    Raises:
+        UserError: the target has fewer points than the prediction.
+    """
+    return ops.emd(pred, _first(target, pred.shape[1]), squared=True)
+
+
 def l2_ordered(pred: Float[Tensor, "b n d"], target: Float[Tensor, "b m d"]) -> Float[Tensor, " b"]:
     """Mean squared distance between points of equal index: the loss that does *not* work for sets.
 
