@@ -31,7 +31,7 @@ def print_summary(summary: dict[str, Any], folder: Path, best: str | None) -> No
     """Tables of all test splits and a few lines of paths and commands, on standard output."""
     console = Console()
     if "mean_shape" in summary:
-        print_mean_shape(summary, folder, console)
+        print_mean_shape(summary, _short(folder), console)
         return
     print_tables(summary, Console(width=max(console.width, WIDTH)))  # a log file has no width of its own
     print("\n".join(_closing_lines(summary, folder, best)))

@@ -1,7 +1,5 @@
 """What a run of the mean-shape laboratory says when it ends."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -9,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_mean_shape(summary: dict[str, Any], folder: Path, console: Console) -> None:
-    """A table of what the point set looks like, and where everything lies."""
+def print_mean_shape(summary: dict[str, Any], where: str, console: Console) -> None:
+    """A table of what the point set looks like, and where everything lies: in the run folder `where`."""
     title = f"{summary['family']['name']}: {summary['counts']['n']} free points, {'+'.join(summary['loss'])}"
     console.print(f"\n{title}; unit = longest side of the usual member", style="bold", highlight=False)
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
@@ -18,7 +16,6 @@ def print_mean_shape(summary: dict[str, Any], folder: Path, console: Console) ->
         table.add_row(name, value, meaning)
     console.print(table, highlight=False)
     took = ", ".join(f"{what} {value:.1f} s" for what, value in summary["seconds"].items())
-    where = os.path.relpath(folder)
     print(f"{summary['steps']} steps; {took}")
     print(f"Picture    {where}/media/mean_shape.png")
     print(f"Numbers    {where}/results.json, points.npz, metrics.csv")

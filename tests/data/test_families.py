@@ -1,6 +1,7 @@
 """Shape families: points on the shapes, evenly; hidden numbers with the distribution that is said."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_circles_and_spheres_have_their_radius():
 def distance_to_segments(points, ends):
     """Naive: the smallest distance of each point to any segment."""
     best = np.full(len(points), np.inf)
-    for a, b in zip(ends[:-1], ends[1:], strict=True):
+    for a, b in pairwise(ends):
         t = np.clip((points - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)
         best = np.minimum(best, np.linalg.norm(points - a - t[:, None] * (b - a), axis=1))
     return best
@@ -178,10 +179,10 @@ def test_grammar_points_lie_on_the_mesh_uniformly_in_one_box_for_all():
     for found, angle in zip(points, (90.0, 180.0), strict=True):
         built = grammar.build("mug", values | {"handle_angle": angle})
         mesh = trimesh.Trimesh(normalised(built.vertices, *middle), built.faces, process=False)
-        corners = mesh.triangles
-        away = [np.linalg.norm(trimesh.triangles.closest_point(corners, np.tile(p, (len(corners), 1))) - p, axis=1).min()
-                for p in found[:40].double().numpy()]  # fmt: skip
-        assert max(away) < 1e-5
+        for point in found[:40].double().numpy():
+            many = np.tile(point, (len(mesh.triangles), 1))
+            nearest = trimesh.triangles.closest_point(mesh.triangles, many)
+            assert np.linalg.norm(nearest - point, axis=1).min() < 1e-5
     # by area: the first parameter runs through the faces in proportion to theirs
     built = grammar.build("mug", values | {"handle_angle": 180.0})
     mesh = trimesh.Trimesh(normalised(built.vertices, *middle), built.faces, process=False)
