@@ -88,8 +88,8 @@ def test_a_union_starts_from_the_members(tmp_path):
     ("overrides", "sentence"),
     [
         (["model.points=0"], "model.points must be a whole number of at least 1, got 0"),
-        (["model.points=2.5"], "must be a whole number"),
-        (["model=pointset"], "no 'image': use model=free_points"),
+        (["model=pointset"], "data.synthesis.image_size, which this config does not have"),
+        (["data.points=20"], "as many true as predicted points|model.points is 50 and data.points"),
         (["data.family.hidden.sigma=-1"], "sigma > 0, got 0.5 and -1"),
         (["data/family=disk", "data.family.hidden.probability=2"], "a probability from 0 to 1, got 2"),
         (["data/family=grammar", "data.family.attribute=lids"], "no attribute 'lids'"),

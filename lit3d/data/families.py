@@ -71,12 +71,18 @@ class Family:
         return self.hidden.quantile(torch.tensor([0.5])) if name == "median" else torch.tensor([self.hidden.mean])
 
 
-def shares(count: int, sampling: str, generator: torch.Generator | None = None) -> Float[Tensor, " b"]:
-    """Numbers in [0, 1) for quantiles: independent, or one in each of `count` equal parts, in random order."""
+def shares(
+    count: int, sampling: str, generator: torch.Generator | None = None, within: Float[Tensor, " b"] | None = None
+) -> Float[Tensor, " b"]:
+    """Numbers in [0, 1) for quantiles: independent, or one in each of `count` equal parts, in random order.
+
+    `within` says where in its part each lies; at random when None.
+    """
     drawn = torch.rand(count, generator=generator)
     if sampling == "iid":
         return drawn
-    return ((torch.randperm(count, generator=generator) + drawn) / count).clamp(max=1 - 1e-7)
+    spread = (torch.arange(count) + (drawn if within is None else within)) / count
+    return spread[torch.randperm(count, generator=generator)].clamp(max=1 - 1e-7)
 
 
 def parameters(b: int, n: int, sampling: str, generator: torch.Generator | None = None) -> Float[Tensor, "b n 3"]:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lit3d.data.families import STRATEGIES, Family, parameters, shares
+from lit3d.data.families import STEPS, STRATEGIES, Family, parameters, shares
 from lit3d.data.sampler import rank_and_world
 from lit3d.errors import UserError
 
 ENDLESS = 2**31  # steps of the one epoch
 KEYS = ("points", "hidden")
-TRAIN, TEST, MEMBERS, UNION = range(4)  # purposes that draw independently
+TRAIN, TEST, MEMBERS, UNION, START = range(5)  # purposes that draw independently
 
 
 class FamilyDataModule(pl.LightningDataModule):
@@ -27,7 +27,7 @@ class FamilyDataModule(pl.LightningDataModule):
         points: of each sample; n.
         batch_size: samples a step.
         sampling: of the points: stratified (a lattice shifted at random) or iid.
-        hidden_sampling: of the hidden number over the batch: stratified (one in each of batch_size quantiles) or iid.
+        hidden_sampling: of the hidden number: stratified (one in each of batch_size quantiles) or iid.
         test_batches: batches of the expected loss.
         seed: the run's seed.
 
@@ -75,7 +75,7 @@ class FamilyDataModule(pl.LightningDataModule):
     def batch(self, step: int, purpose: int = TRAIN) -> dict[str, Tensor]:
         """What a step sees: `points` (b, n, d) and `hidden` (b,)."""
         draw = self._generator(purpose, step)
-        chosen = shares(self.batch_size, self.hidden_sampling, draw)
+        chosen = shares(self.batch_size, self.hidden_sampling, draw, self._within(step, purpose))
         points = self.family.points(chosen, self.points, self.sampling, draw)
         return {"points": points, "hidden": self.family.hidden.quantile(chosen)}
 
@@ -95,6 +95,14 @@ class FamilyDataModule(pl.LightningDataModule):
         """Points (n, d), each of another member drawn at random: where a loss without far reach starts."""
         draw = self._generator(UNION, 0)
         return self.family.points(shares(n, "stratified", draw), 1, "iid", draw)[:, 0]
+
+    def _within(self, step: int, purpose: int) -> Tensor:
+        """Where in its part of the quantiles each sample of a step lies: golden-ratio steps from a random start.
+
+        So a few steps in a row cover each part evenly, too, and the average over them has hardly any noise.
+        """
+        start = torch.rand(self.batch_size, generator=self._generator(START, purpose), dtype=torch.float64)
+        return (start + step * float(STEPS[0])).remainder(1.0).float()
 
     def _generator(self, purpose: int, step: int) -> torch.Generator:
         number = np.random.SeedSequence([self.seed, purpose, rank_and_world()[0], step]).generate_state(1, np.uint64)[0]

@@ -216,6 +216,14 @@ def test_batches_are_a_function_of_seed_and_step():
     assert gaps.max() > 3 * gaps.median()
 
 
+def test_hidden_numbers_are_stratified_over_steps_too():
+    module = FamilyDataModule("x", family("circle_uniform"), points=1)
+    shares = torch.stack([(module.batch(step)["hidden"] - 0.2) / 0.3 for step in range(55)])
+    assert torch.equal((shares * 8).long().sort(dim=1).values, torch.arange(8).expand(55, 8))
+    cells = (shares.flatten() * 8 * 5).long().bincount(minlength=40)  # 11 numbers in each fifth of each part
+    assert (cells - 11).abs().max() <= 1
+
+
 def test_a_union_takes_its_points_from_all_members():
     module = FamilyDataModule("x", family("corners"), points=20)
     points = module.union(400)
