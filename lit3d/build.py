@@ -9,7 +9,7 @@ from typing import Any
 import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from lit3d import trust
 from lit3d.config import groups
@@ -27,13 +27,20 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     """The resolved config as plain dictionaries and lists.
 
     Raises:
-        UserError: a value that the config leaves to the user (`???`) is not given.
+        UserError: a value that the config leaves to the user (`???`) is not given, or one part needs a key of another
+            that is not there.
     """
     try:
         return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except MissingMandatoryValue as error:
         key = error.full_key
         raise UserError(f"{key} has no value yet: give {key}=... on the command line") from None
+    except InterpolationKeyError as error:
+        wanted = str(error).split("'")[1]
+        raise UserError(
+            f"{error.full_key} is taken from {wanted}, which this config does not have: these parts do not go "
+            "together (a network that reads images needs data with images)"
+        ) from None
 
 
 def instantiate(node: Mapping[str, Any], **extra: Any) -> Any:

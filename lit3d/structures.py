@@ -61,9 +61,9 @@ class Structure:
 
 @dataclass(frozen=True)
 class PointSet(Structure):
-    """An unordered set of points (b, n, 3) in units of the object's longest side."""
+    """An unordered set of points (b, n, d) in units of the object's longest side; d = 3, or 2 in the plane."""
 
-    points: Float[Tensor, "b n 3"]
+    points: Float[Tensor, "b n d"]
 
     tensors: ClassVar[tuple[str, ...]] = ("points",)
     reads_as: ClassVar[str] = "points"
@@ -73,9 +73,7 @@ class PointSet(Structure):
         """The size of the set."""
         return self.points.shape[1]
 
-    def surface(
-        self, n: int, generator: torch.Generator | None = None
-    ) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n 3"] | None]:
+    def surface(self, n: int, generator: torch.Generator | None = None) -> tuple[Float[Tensor, "b n d"], None]:
         """Its own points; for smaller n a farthest-point subset. Never repeated: a larger n is an error.
 
         Raises:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lit3d.callbacks.rows import RETRIEVALS
+from lit3d.summary_mean_shape import print_mean_shape
 
 HEADS = {
     "fscore_1pct": "F 1 %", "fscore_2pct": "F 2 %", "fscore_5pct": "F 5 %", "precision_5pct": "P 5 %",
@@ -29,6 +30,9 @@ NUMBERS = ("results.json", "per_sample.csv", "metrics.csv", "predictions.csv")
 def print_summary(summary: dict[str, Any], folder: Path, best: str | None) -> None:
     """Tables of all test splits and a few lines of paths and commands, on standard output."""
     console = Console()
+    if "mean_shape" in summary:
+        print_mean_shape(summary, _short(folder), console)
+        return
     print_tables(summary, Console(width=max(console.width, WIDTH)))  # a log file has no width of its own
     print("\n".join(_closing_lines(summary, folder, best)))
 

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from lit3d import resume, trust
 from lit3d.build import build_module, instantiate, plain
-from lit3d.callbacks import MetricsFile, Results, show, write_atomically
+from lit3d.callbacks import MetricsFile, ResultsFile, show, write_atomically
 from lit3d.callbacks.mlflow_run import kept_environment
 from lit3d.errors import UserError
 from lit3d.losses import check_sizes, try_terms
@@ -34,6 +34,7 @@ HARMLESS = (
     r".*batch_size. from an ambiguous collection.*",
     r".*your dataloader is not resumable.*",  # EpochSampler goes on where the checkpoint says
     r".*recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has added up the processes already
+    r".*You defined a `validation_step` but have no `val_dataloader`.*",  # data without a truth to validate on
     r".*Checkpoint directory .* exists and is not empty.*",  # a resumed run's is
 )
 
@@ -138,12 +139,12 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
 
 def score(
     trainer: pl.Trainer, module: pl.LightningModule, data: Any, seconds: dict[str, float], best: str | None,
-    facts: Callable[[Results], dict[str, Any]] = lambda results: {},
+    facts: Callable[[Any], dict[str, Any]] = lambda results: {},
 ) -> float | None:  # fmt: skip
     """Test, complete results.json and print the closing table.
 
     Args:
-        trainer: with the `Results` callback.
+        trainer: with a callback that writes results.json.
         module: with the weights to score.
         data: the data module.
         seconds: what went before.
@@ -157,7 +158,7 @@ def score(
     trainer.test(module, datamodule=data, verbose=False)
     if not trainer.is_global_zero:
         return None
-    results = next(c for c in trainer.callbacks if isinstance(c, Results))  # type: ignore[attr-defined]
+    results = next(c for c in trainer.callbacks if isinstance(c, ResultsFile))  # type: ignore[attr-defined]
     results.add(seconds=seconds | {"test": time.monotonic() - began}, **facts(results))
     print_summary(results.summary, results.folder, best)
     return results.summary[data.splits()[0]].get("fscore_5pct")
@@ -171,8 +172,8 @@ def _check_numbers(config: dict[str, Any]) -> None:
     if not isinstance(steps, int) or steps < 1:
         raise UserError(f"trainer.max_steps must be at least 1, got {steps}")
     data = config["data"]
-    wanted, stored = max(data["points"], data["test_points"]), data["synthesis"]["points"]
-    if wanted > stored:
+    if "synthesis" in data and max(data["points"], data["test_points"]) > (stored := data["synthesis"]["points"]):
+        wanted = max(data["points"], data["test_points"])
         raise UserError(
             f"data.points and data.test_points may be at most data.synthesis.points = {stored}, but {wanted} are wanted"
         )

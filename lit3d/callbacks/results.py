@@ -34,7 +34,33 @@ def write_atomically(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-class Results(pl.Callback):
+class ResultsFile(pl.Callback):
+    """Writes results.json: the part that every kind of run shares.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.summary: dict[str, Any] = {}
+
+    def add(self, **facts: Any) -> None:
+        """Further facts for results.json."""
+        self.summary |= facts
+        write_atomically(self.folder / "results.json", json.dumps(self.summary, indent=1) + "\n")
+
+    @staticmethod
+    def run_facts(trainer: pl.Trainer, module: Any) -> dict[str, Any]:
+        """What was trained, how far, and where."""
+        return {
+            "steps": trainer.global_step, "parameters": sum(p.numel() for p in module.parameters()),
+            "model": module.config.get("model", {}).get("name"), "loss": [t.name for t in module.terms],
+            "seed": module.config.get("seed"), "system": system_facts(),
+        }  # fmt: skip
+
+
+class Results(ResultsFile):
     """Writes one row per object and view, and the summary with reference rows.
 
     Args:
@@ -47,10 +73,10 @@ class Results(pl.Callback):
     def __init__(self, folder: str | Path, references: bool = True, clusters: int = 200, encoded: int = 4096) -> None:
         if min(clusters, encoded) < 0:
             raise UserError(f"callbacks.results.clusters and encoded must be at least 0, got {clusters} and {encoded}")
-        self.folder, self.references, self.clusters, self.encoded = Path(folder), references, clusters, encoded
+        super().__init__(folder)
+        self.references, self.clusters, self.encoded = references, clusters, encoded
         self.rows: list[dict[str, Any]] = []
         self.beside: ReferenceRows | None = None
-        self.summary: dict[str, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find what reference rows need before a test, where gradients are still allowed."""
@@ -107,11 +133,6 @@ class Results(pl.Callback):
         for logger in trainer.loggers:
             show.log_scores(logger, dashboard_scores(self.summary), trainer.global_step)
 
-    def add(self, **facts: Any) -> None:
-        """Further facts for results.json."""
-        self.summary |= facts
-        write_atomically(self.folder / "results.json", json.dumps(self.summary, indent=1) + "\n")
-
     def _summary(
         self, rows: list[dict[str, Any]], scores: list[str], trainer: pl.Trainer, module: Any
     ) -> dict[str, Any]:
@@ -144,10 +165,8 @@ class Results(pl.Callback):
         return summary | {
             "counts": {"n": module.metrics.points, "m": data.test_points, "images": len(rows),
                        "objects": len({row["object"] for row in rows})},
-            "steps": trainer.global_step, "parameters": sum(p.numel() for p in module.parameters()),
-            "model": module.config.get("model", {}).get("name"), "loss": [t.name for t in module.terms],
             "data": {"name": data.name, "frame": data.frame, "version": data.opened.fingerprint},
-            "seed": module.config.get("seed"), "system": system_facts(),
+            **self.run_facts(trainer, module),
         }  # fmt: skip
 
 

@@ -30,17 +30,18 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """(epoch, index) in this epoch's order."""
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        rank, world = _rank_and_world()
+        rank, world = rank_and_world()
         mine = order[rank : len(order) - len(order) % world : world]
         seen = self.start[1] if self.start[0] == self.epoch else 0
         return iter([(self.epoch, int(i)) for i in mine[seen:]])
 
     def __len__(self) -> int:
         """Samples of this process in a whole epoch, those already seen included: Lightning counts them itself."""
-        return self.length // _rank_and_world()[1]
+        return self.length // rank_and_world()[1]
 
 
-def _rank_and_world() -> tuple[int, int]:
+def rank_and_world() -> tuple[int, int]:
+    """Number of this process, and how many there are."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1

@@ -1,12 +1,14 @@
 """The only LightningModules."""
 
 from lit3d.modules.base import CHECKPOINT_FORMAT, ReconstructionModule
+from lit3d.modules.free_points import FreePointsModule
 from lit3d.modules.given import GivenModule
 from lit3d.modules.pointset import PointSetModule
 from lit3d.modules.schedules import constant, cosine, one_cycle, step, warmup_cosine
 
 __all__ = [
     "CHECKPOINT_FORMAT",
+    "FreePointsModule",
     "GivenModule",
     "PointSetModule",
     "ReconstructionModule",
