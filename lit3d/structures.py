@@ -61,9 +61,13 @@ class Structure:
 
 @dataclass(frozen=True)
 class PointSet(Structure):
-    """An unordered set of points (b, n, 3) in units of the object's longest side."""
+    """An unordered set of points (b, n, 3) in units of the object's longest side.
+
+    Where a network was asked for several answers, `hypotheses` holds all k of them and `points` is the first.
+    """
 
     points: Float[Tensor, "b n 3"]
+    hypotheses: Float[Tensor, "b k n 3"] | None = None
 
     tensors: ClassVar[tuple[str, ...]] = ("points",)
     reads_as: ClassVar[str] = "points"

@@ -39,6 +39,7 @@ class SetMetrics:
         extra: Mapping[str, Callable[[Distances], Tensor]] | None = None,
         extra_worst: Mapping[str, float] | None = None,
         protocols: str | Sequence[str] = (),
+        answers: int = 8,
     ) -> None:
         if points < 1 or min(percents, default=1) < 1:
             got = f"{points} and {list(percents)}"
@@ -46,7 +47,7 @@ class SetMetrics:
         self.points, self.percents = points, tuple(percents)
         self.emd, self.emd_in_validation = emd, emd_in_validation
         self.extra, self.extra_worst = dict(extra or {}), dict(extra_worst or {})
-        self.protocols = named(protocols)
+        self.protocols, self.answers = named(protocols), answers
         if unstated := set(self.extra) - set(self.extra_worst):
             raise UserError(f"metrics.extra_worst must say what a failure gets for {', '.join(sorted(unstated))}")
 

@@ -94,3 +94,25 @@ def test_several_answers_need_random_vectors():
         net(noise=4, image_size=16).hypotheses(torch.rand(1, 3, 16, 16), torch.zeros(1, 2, 5))
     with pytest.raises(UserError, match="at least 0, got -1"):
         net(noise=-1, image_size=16)
+
+
+def test_a_batch_may_bring_several_random_vectors():
+    network = net(20, noise=5, image_size=16).eval()
+    image, noise = torch.rand(2, 3, 16, 16), torch.randn(2, 3, 5)
+    prediction = network({"image": image, "noise": noise})
+    torch.testing.assert_close(prediction.hypotheses, network.hypotheses(image, noise))
+    assert torch.equal(prediction.points, prediction.hypotheses[:, 0])
+    one = prediction.select(1)
+    assert one.hypotheses.shape == (1, 3, 20, 3)
+    assert network({"image": image, "noise": noise[:, 0]}).hypotheses is None
+
+
+def test_several_hypotheses_bring_a_random_vector_along():
+    encoder = partial(SmallEncoder, channels=(8, 16), code=32, image_size=16)
+    assert PointSetNet(encoder(), FullyConnectedHead, 4, noise=None).noise == 0
+    assert PointSetNet(encoder(), FullyConnectedHead, 4, noise=None, hypotheses=2).noise == 16
+    assert PointSetNet(encoder(), FullyConnectedHead, 4, noise=3, hypotheses=2).noise == 3
+    with pytest.raises(UserError, match=r"model\.hypotheses=2 answers differ .* model\.noise is 0"):
+        PointSetNet(encoder(), FullyConnectedHead, 4, noise=0, hypotheses=2)
+    with pytest.raises(UserError, match=r"model\.hypotheses is .* at least 1, got 0"):
+        PointSetNet(encoder(), FullyConnectedHead, 4, hypotheses=0)
