@@ -1,8 +1,8 @@
 """Scores of a model that gives several answers to one image, and of any model where all true shapes are known.
 
 `answers` (b, k, n, 3) are k predicted sets of each image. An image that does not tell everything has a posterior: the
-values of what it hides, their probabilities (b, p) and the true points (b, p, m, 3) of each value, its *modes*. An answer
-that is not finite is a counted failure, which is on no mode. docs/several_answers.md explains all of it.
+values of what it hides, their probabilities (b, p) and the true points (b, p, m, 3) of each value, its *modes*. An
+answer that is not finite is a counted failure, which is on no mode. docs/several_answers.md explains all of it.
 """
 
 from collections.abc import Mapping
@@ -88,6 +88,8 @@ def coverage(
     """
     real = posterior > 0
     _check(real, modes)
+    if not answers.shape[2]:  # empty ones
+        answers = answers.new_full((*answers.shape[:2], *modes.shape[2:]), torch.nan)
     size = min(points, answers.shape[2], modes.shape[2])
     ours, theirs = thinned(answers, size), modes[:, :, :size].contiguous()
     between = _between(theirs, real)
