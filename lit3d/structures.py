@@ -1,6 +1,6 @@
 """What a network predicts, in the target frame: frozen dataclasses of batched tensors."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -67,7 +67,7 @@ class PointSet(Structure):
     """
 
     points: Float[Tensor, "b n 3"]
-    hypotheses: Float[Tensor, "b k n 3"] | None = None
+    hypotheses: Float[Tensor, "b k n 3"] | None = field(default=None, kw_only=True)
 
     tensors: ClassVar[tuple[str, ...]] = ("points",)
     reads_as: ClassVar[str] = "points"

@@ -97,7 +97,7 @@ def test_scores_of_each_answer_are_those_that_it_would_get_alone():
     answers, truth = torch.rand(2, 3, 40, 3, generator=draw), torch.rand(2, 60, 3, generator=draw)
     answers[1, 2, 0] = torch.nan
     metrics = SetMetrics(points=30, answers=3)  # fewer than there are: a farthest-point subset
-    scores = metrics(PointSet(answers[:, 0], answers), {"points": truth}, final=True)
+    scores = metrics(PointSet(answers[:, 0], hypotheses=answers), {"points": truth}, final=True)
     alone = [metrics(PointSet(a), {"points": truth}, final=True) for a in answers.unbind(1)]
     for name in ("emd", "chamfer_l2sq", "fscore_5pct", "failure"):
         values = torch.stack([one[name] for one in alone], 1)
@@ -105,7 +105,8 @@ def test_scores_of_each_answer_are_those_that_it_would_get_alone():
         best = values.amax(1) if name == "fscore_5pct" else values.amin(1)
         torch.testing.assert_close(scores[f"best_of_3/{name}"], best)
     assert {k: v.tolist() for k, v in scores.items() if k in alone[0]} == {k: v.tolist() for k, v in alone[0].items()}
-    assert not [k for k in metrics(PointSet(answers[:, 0], answers), {"points": truth}, final=False) if "_of_" in k]
+    in_validation = metrics(PointSet(answers[:, 0], hypotheses=answers), {"points": truth}, final=False)
+    assert not [name for name in in_validation if "_of_" in name]
 
 
 def test_an_empty_prediction_covers_nothing():

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lit3d.modules.base import ReconstructionModule
 from lit3d.modules.randomness import generator
-from lit3d.networks.pointset import fixed_noise
+from lit3d.networks.pointset import fixed_noise, in_pairs
 from lit3d.structures import Structure
 
 
@@ -16,7 +16,8 @@ class PointSetModule(ReconstructionModule):
     """Trains a network that predicts an unordered `PointSet` (Fan, Su, Guibas 2017).
 
     Where the network reads a random vector, each training sample gets a new one in each step, a function of seed, step
-    and rank; with model.hypotheses above 1 it gets so many, and the best answer alone is trained. Evaluation uses the
+    and rank; with model.hypotheses above 1 it gets so many, `in_pairs`, and the best answer alone is trained (MoN, Fan
+    et al. 2017, equation 3, where they are independent). Evaluation uses the
     network's fixed ones: as many as training drew in validation, metrics.answers in the test.
     """
 
@@ -25,9 +26,9 @@ class PointSetModule(ReconstructionModule):
         length, k = getattr(self.network, "noise", 0), getattr(self.network, "drawn", 1)
         if length:
             own = generator(self.config.get("seed", 0), self.global_step, self.global_rank, "noise")
-            shape = (length,) if k == 1 else (k, length)
+            shape = (length,) if k == 1 else ((k + 1) // 2, length)
             drawn = torch.randn(len(batch["image"]), *shape, generator=own)
-            batch = batch | {"noise": drawn.to(batch["image"])}
+            batch = batch | {"noise": (drawn if k == 1 else in_pairs(drawn, k)).to(batch["image"])}
         return super().training_step(batch, batch_idx)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:

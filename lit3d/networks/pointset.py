@@ -65,7 +65,7 @@ class PointSetNet(nn.Module):
         if noise.ndim == 2:
             return PointSet(self.hypotheses(image, noise[:, None])[:, 0])
         answers = self.hypotheses(image, noise)
-        return PointSet(answers[:, 0].contiguous(), answers)
+        return PointSet(answers[:, 0].contiguous(), hypotheses=answers)
 
     def hypotheses(
         self, image: Float[Tensor, "b 3 h w"], noise: Float[Tensor, "b k z"] | int
@@ -98,6 +98,17 @@ class PointSetNet(nn.Module):
         return self.encoder(batch["image"]).code
 
 
+def in_pairs(drawn: Float[Tensor, "*b h z"], count: int) -> Float[Tensor, "*b k z"]:
+    """The `count` = 2 h or 2 h - 1 vectors r_1, -r_1, r_2, -r_2 ... of h drawn ones.
+
+    Each is as normal as the drawn ones. A network tells two shapes apart by the side of a plane that its random vector
+    is on: of a pair, one is on either side, where of two independent vectors half the time both are on the same.
+    """
+    return torch.stack([drawn, -drawn], dim=-2).flatten(-3, -2)[..., :count, :]
+
+
 def fixed_noise(count: int, length: int) -> Float[Tensor, "k z"]:
-    """The standard normal vectors of evaluation; vector i depends on neither `count` nor any generator outside."""
-    return torch.stack([torch.randn(length, generator=torch.Generator().manual_seed(i)) for i in range(count)])
+    """The vectors of evaluation, `in_pairs`; vector i depends on neither `count` nor any generator outside."""
+    half = range((count + 1) // 2)
+    drawn = torch.stack([torch.randn(length, generator=torch.Generator().manual_seed(i)) for i in half])
+    return in_pairs(drawn, count)

@@ -60,7 +60,7 @@ def test_losses_and_scores_are_computed_in_float32_under_autocast():
 def several(b=8, k=4, n=6, m=6):
     draw = torch.Generator().manual_seed(0)
     answers = torch.rand(b, k, n, 3, generator=draw).requires_grad_()
-    return PointSet(answers[:, 0], answers), {"points": torch.rand(b, m, 3, generator=draw)}
+    return PointSet(answers[:, 0], hypotheses=answers), {"points": torch.rand(b, m, 3, generator=draw)}
 
 
 @pytest.mark.parametrize("function", [cd, emd, l2_ordered])
@@ -81,7 +81,7 @@ def test_the_best_answer_counts_and_learns_alone(function):
 
 def test_of_several_terms_the_least_weighted_sum_counts():
     answers = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1).expand(1, 3, 2, 3)
-    prediction, batch = PointSet(answers[:, 0], answers), {"points": torch.zeros(1, 2, 3)}
+    prediction, batch = PointSet(answers[:, 0], hypotheses=answers), {"points": torch.zeros(1, 2, 3)}
     rise = term(name="rise", function=lambda p, _: p[:, 0, 0], weight=1.0, schedule=[(0, 1.0), (10, 3.0)])
     fall = term(name="fall", function=lambda p, _: 4 / p[:, 0, 0], weight=1.0)
 
@@ -104,7 +104,7 @@ def test_a_term_that_reads_something_else_counts_for_all_answers():
 def test_one_answer_is_the_same_with_and_without_the_minimum():
     points, truth = torch.rand(3, 5, 3, requires_grad=True), {"points": torch.rand(3, 5, 3)}
     (plain,) = torch.autograd.grad(cd(points, truth["points"]).mean(), points)
-    for prediction in (PointSet(points), PointSet(points, points[:, None])):
+    for prediction in (PointSet(points), PointSet(points, hypotheses=points[:, None])):
         value = of_best([term()], prediction, truth, 0)["cd"]
         assert torch.equal(value, cd(points, truth["points"]))
         assert torch.equal(torch.autograd.grad(value.mean(), points)[0], plain)
@@ -114,5 +114,5 @@ def test_an_answer_that_is_not_finite_is_not_overlooked():
     prediction, batch = several(1)
     answers = prediction.hypotheses.detach().clone()
     answers[0, 2, 0, 0] = torch.nan
-    values = of_best([term(function=l2_ordered)], PointSet(answers[:, 0], answers), batch, 0)
+    values = of_best([term(function=l2_ordered)], PointSet(answers[:, 0], hypotheses=answers), batch, 0)
     assert values["cd"].isnan().all()

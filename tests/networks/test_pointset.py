@@ -5,7 +5,7 @@ import torch
 
 from lit3d.errors import UserError
 from lit3d.networks import FullyConnectedHead, PointSetNet, SmallEncoder
-from lit3d.networks.pointset import fixed_noise
+from lit3d.networks.pointset import fixed_noise, in_pairs
 
 
 def net(points=100, noise=0, **encoder):
@@ -116,3 +116,17 @@ def test_several_hypotheses_bring_a_random_vector_along():
         PointSetNet(encoder(), FullyConnectedHead, 4, noise=0, hypotheses=2)
     with pytest.raises(UserError, match=r"model\.hypotheses is .* at least 1, got 0"):
         PointSetNet(encoder(), FullyConnectedHead, 4, hypotheses=0)
+
+
+def test_vectors_in_pairs_are_on_both_sides_of_any_plane():
+    drawn = torch.randn(3, 2, 5)
+    for count in (3, 4):
+        vectors = in_pairs(drawn, count)
+        assert vectors.shape == (3, count, 5)
+        assert torch.equal(vectors[:, 0], drawn[:, 0])
+        assert torch.equal(vectors[:, 1], -drawn[:, 0])
+        assert torch.equal(vectors[:, 2], drawn[:, 1])
+    assert torch.equal(fixed_noise(1, 7)[0], torch.randn(7, generator=torch.Generator().manual_seed(0)))
+    sides = fixed_noise(8, 7) @ torch.randn(7, 100) > 0
+    assert sides.any(0).all()
+    assert not sides.all(0).any()
