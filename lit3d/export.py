@@ -59,8 +59,8 @@ def export_onnx(network: nn.Module, config: Mapping[str, Any], out: Path) -> lis
     """Write `<out>/<name>.onnx`, and beside it a .json with all that its user must know.
 
     Input `image` (b, 3, h, w) float32 in [0, 1], any b; outputs are the named tensors of the predicted structure, such
-    as `points` (b, n, 3). A network with a random vector has a second input, `noise` (b, z), and gives an answer for each
-    row. Files that lay there before stay whole until the new ones have passed the check.
+    as `points` (b, n, 3). A network with a random vector has a second input, `noise` (b, z), an answer for each row.
+    Files that lay there before stay whole until the new ones have passed the check.
 
     Args:
         network: `forward(batch) -> Structure`; trained.
