@@ -77,6 +77,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("fifth", lambda steps: max(1, steps // 5) if steps > 0 else 660, replace=True)
     OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
     OmegaConf.register_new_resolver("evaluated", evaluated, replace=True)
+    OmegaConf.register_new_resolver("monitored", monitored, replace=True)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:4], use_cache=True, replace=True)
 
 
@@ -88,6 +89,11 @@ def fast_precision() -> str:
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     able = torch.cpu.get_capabilities()
     return "bf16-mixed" if able.get("amx_bf16") or able.get("avx512_bf16") else "32-true"
+
+
+def monitored(hypotheses: int) -> str:
+    """What says which weights are the best: of one answer its distance, of several the loss of the best of them."""
+    return "val/loss" if hypotheses > 1 else "val/chamfer_l1"
 
 
 def evaluated(checkpoint: str | None, predictions: str | None) -> str:

@@ -20,6 +20,7 @@ FORMATS = ("onnx",)
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # of the object's longest side; measured on trained heads: 6e-8
 BATCHES = (1, 2, 5)
+INPUTS = ("image", "noise")
 AXES = {
     "viewer": "x right, y down, z away from the camera; origin: the centre of the object's box",
     "object": "right-handed, y up; origin: the centre of the object's box",
@@ -27,14 +28,15 @@ AXES = {
 
 
 class _Positional(nn.Module):
-    """A network of named keys as a function image -> tuple of tensors, which is what a graph can be."""
+    """A network of named keys as a function of tensors -> tuple of tensors, which is what a graph can be."""
 
     def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
         self.network, self.names = network, names
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        structure = self.network({"image": image}).float()
+    def forward(self, image: Tensor, noise: Tensor | None = None) -> tuple[Tensor, ...]:
+        batch = {"image": image} if noise is None else {"image": image, "noise": noise}
+        structure = self.network(batch).float()
         return tuple(getattr(structure, name) for name in self.names)
 
 
@@ -57,7 +59,8 @@ def export_onnx(network: nn.Module, config: Mapping[str, Any], out: Path) -> lis
     """Write `<out>/<name>.onnx`, and beside it a .json with all that its user must know.
 
     Input `image` (b, 3, h, w) float32 in [0, 1], any b; outputs are the named tensors of the predicted structure, such
-    as `points` (b, n, 3). Files that lay there before stay whole until the new ones have passed the check.
+    as `points` (b, n, 3). A network with a random vector has a second input, `noise` (b, z), an answer for each row.
+    Files that lay there before stay whole until the new ones have passed the check.
 
     Args:
         network: `forward(batch) -> Structure`; trained.
@@ -77,18 +80,21 @@ def export_onnx(network: nn.Module, config: Mapping[str, Any], out: Path) -> lis
             f"export=onnx takes networks that read an image alone, but this one reads {', '.join(network.reads)}"  # type: ignore[arg-type]
         )
     size = config["data"]["synthesis"]["image_size"]
-    images = torch.rand(max(BATCHES), 3, size, size, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    inputs = (torch.rand(max(BATCHES), 3, size, size, generator=draw),)
+    if length := getattr(network, "noise", 0):
+        inputs += (torch.randn(max(BATCHES), length, generator=draw),)  # type: ignore[assignment]
     network = network.eval()
-    names = _names(network, images)
+    names = _names(network, inputs[0])
     model = _Positional(network, names).eval()
     file = out / f"{config['name'].replace('/', '_')}.onnx"
     aside = [file.with_name(f".{file.stem}.{os.getpid()}{suffix}") for suffix in (".onnx", ".json")]
     out.mkdir(parents=True, exist_ok=True)
     try:
-        program = _graph(model, images)
-        program.model.metadata_props["lit3d"] = json.dumps(facts := _facts(config, model, images))  # travels inside
+        program = _graph(model, inputs)
+        program.model.metadata_props["lit3d"] = json.dumps(facts := _facts(config, model, inputs))  # travels inside
         program.save(str(aside[0]), external_data=False)
-        facts["largest_difference_from_torch"] = compare(aside[0], model, images)
+        facts["largest_difference_from_torch"] = compare(aside[0], model, *inputs)
         aside[1].write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         return [a.replace(file.with_suffix(a.suffix)) for a in aside]
     finally:
@@ -103,14 +109,15 @@ def _names(network: nn.Module, images: Tensor) -> tuple[str, ...]:
     return tuple(n for n in structure.tensors if isinstance(getattr(structure, n, None), Tensor))
 
 
-def _graph(model: _Positional, images: Tensor) -> Any:
+def _graph(model: _Positional, inputs: tuple[Tensor, ...]) -> Any:
     """The graph for any batch size, without the notes that name files of this machine."""
     batch = torch.export.Dim("b", min=1)
     try:
         with _quiet():
             program = torch.onnx.export(
-                model, (images[:2],), dynamo=True, verbose=False, external_data=False, input_names=["image"],
-                output_names=list(model.names), dynamic_shapes={"image": {0: batch}},
+                model, tuple(x[:2] for x in inputs), dynamo=True, verbose=False, external_data=False,
+                input_names=list(INPUTS[: len(inputs)]), output_names=list(model.names),
+                dynamic_shapes={name: {0: batch} for name in INPUTS[: len(inputs)]},
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
@@ -121,13 +128,13 @@ def _graph(model: _Positional, images: Tensor) -> Any:
     return program
 
 
-def compare(file: Path, model: nn.Module, images: Tensor) -> float:
+def compare(file: Path, model: nn.Module, *inputs: Tensor) -> float:
     """The largest difference between a graph and torch over outputs and the batch sizes of `BATCHES`.
 
     Args:
-        file: the graph, with an input `image`.
-        model: image -> tuple of tensors in the order of the graph's outputs.
-        images: (b, 3, h, w) with b at least the largest of `BATCHES`.
+        file: the graph, with inputs in the order of `INPUTS`.
+        model: inputs -> tuple of tensors in the order of the graph's outputs.
+        inputs: images (b, 3, h, w) and, where the graph takes it, noise (b, z); b at least the largest of `BATCHES`.
 
     Raises:
         UserError: it is not below `TOLERANCE`, not finite, or a shape differs.
@@ -141,8 +148,8 @@ def compare(file: Path, model: nn.Module, images: Tensor) -> float:
     worst = 0.0
     for b in BATCHES:
         with torch.inference_mode():
-            expected = model(images[:b])
-        given = session.run(None, {"image": images[:b].numpy()})
+            expected = model(*(x[:b] for x in inputs))
+        given = session.run(None, {name: x[:b].numpy() for name, x in zip(INPUTS, inputs, strict=False)})
         for name, want, got in zip([o.name for o in session.get_outputs()], expected, given, strict=True):
             same = tuple(want.shape) == got.shape
             difference = float((want.double() - torch.from_numpy(got).double()).abs().max()) if same else float("inf")
@@ -155,17 +162,20 @@ def compare(file: Path, model: nn.Module, images: Tensor) -> float:
     return worst
 
 
-def _facts(config: Mapping[str, Any], model: _Positional, images: Tensor) -> dict[str, Any]:
+def _facts(config: Mapping[str, Any], model: _Positional, inputs: tuple[Tensor, ...]) -> dict[str, Any]:
     with torch.inference_mode():
-        outputs = dict(zip(model.names, model(images[:1]), strict=True))
+        outputs = dict(zip(model.names, model(*(x[:1] for x in inputs)), strict=True))
     camera = config.get("camera")
     frame = config["data"].get("frame", "viewer")
+    images, *noise = inputs
+    vector = {"name": "noise", "type": "float32", "drawn": "standard normal, another row for another answer"}
     return {
         "model": config["name"], "lit3d": __version__, "torch": torch.__version__,
         "input": {
             "name": "image", "shape": ["b", *images.shape[1:]], "type": "float32", "channels": "RGB", "range": [0, 1],
             "object": "cut out, on white, its box centred; the longer side of the box is camera.fill of the picture's",
         },
+        **({"noise": vector | {"shape": ["b", *noise[0].shape[1:]]}} if noise else {}),
         "outputs": {
             name: {"shape": ["b", *value.shape[1:]], "type": str(value.dtype).removeprefix("torch.")}
             for name, value in outputs.items()

@@ -1,6 +1,8 @@
 """Photographs through a trained network: .ply, .glb, a picture and the assumptions beside them."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,6 @@ from lit3d.shape_files import write_shape
 
 HEADS = ("input", "prediction", "prediction, 90°")
 SHEET = "predictions.png"
-SHEET_HEADS = ("photograph", *HEADS)
 SHEET_ROWS = 24  # more would make a picture that nothing shows
 
 
@@ -31,10 +32,21 @@ def predict(config: dict[str, Any]) -> list[Path]:
         raise UserError("give checkpoint=FILE and image=FILE, image=FOLDER or 'image=[a.png,b.png]', or export=onnx")
     if config["export"]:
         check_format(config["export"])
+    _check_count(config["answers"])
     module = load_module(config["checkpoint"])
+    if config["answers"] > 1 and not getattr(module.network, "noise", 0):
+        raise UserError(
+            f"answers={config['answers']}: this network has one answer to an image, because it reads no random vector; "
+            "python -m lit3d.run model.hypotheses=4 trains one that has several"
+        )
     predicted = _predict_images(module, config) if config["image"] else []
     exported = export_onnx(module.network, module.config, Path(config["out"])) if config["export"] else []
     return predicted + exported
+
+
+def _check_count(answers: Any) -> None:
+    if not isinstance(answers, int) or answers < 1:
+        raise UserError(f"answers is the number of answers to each image, at least 1, got {answers}")
 
 
 def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
@@ -49,13 +61,16 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
     _refuse_overwriting(paths, out)
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    rows: dict[str, list[np.ndarray]] = {}
+    rows: dict[str, list[list[np.ndarray]]] = {}
     skipped: list[str] = []
     for path in track(paths, "predicting", disable=len(paths) < 4):
         try:
             photo = photos.prepare(path, mask or photos.mask_beside(path), size, camera["fill"])
-            files, views = write(photo, _forward(module, photo), camera, module, out, config["picture_size"])
-            rows[photo.name] = [drawing.fitted(photo.whole, config["picture_size"]), *views]
+            answers = _forward(module, photo, config["answers"])
+            files, views = write(photo, answers, camera, module, out, config["picture_size"])
+            first, *further = views
+            rows[photo.name] = [[drawing.fitted(photo.whole, config["picture_size"]), *first],
+                                *([_blank(row[0]), *row] for row in further)]  # fmt: skip
             written += files
         except UserError as error:
             if len(paths) == 1:
@@ -67,7 +82,9 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
         raise UserError("none of the images could be used")
     if len(paths) > 1:
         shown = list(rows)[:SHEET_ROWS]
-        drawing.save_image(drawing.grid([rows[name] for name in shown], SHEET_HEADS, shown), out / SHEET)
+        notes = [note for name in shown for note in (name, *[""] * (len(rows[name]) - 1))]
+        heads = ("photograph", *_heads(config["answers"]))
+        drawing.save_image(drawing.grid([row for name in shown for row in rows[name]], heads, notes), out / SHEET)
         written.append(out / SHEET)
     return written
 
@@ -110,39 +127,57 @@ def _refuse_overwriting(paths: list[Path], out: Path) -> None:
             raise UserError(f"{SHEET} is the picture of all predictions: give {path} another name")
 
 
-def _forward(module: Any, photo: photos.Photo) -> Any:
+def _forward(module: Any, photo: photos.Photo, count: int) -> list[Any]:
+    """`count` answers, each a prediction of one sample."""
     image = torch.from_numpy(np.ascontiguousarray(photo.image.transpose(2, 0, 1)))[None]
     with torch.inference_mode():
-        return module({"image": image.to(module.device)}).to("cpu")
+        prediction = module.answers({"image": image.to(module.device)}, count).to("cpu")
+    if count == 1:
+        return [prediction]
+    return [replace(prediction, points=points, hypotheses=None) for points in prediction.hypotheses.unbind(1)]
+
+
+def _heads(answers: int) -> tuple[str, ...]:
+    return HEADS if answers == 1 else (HEADS[0], *(f"answer {i + 1}" for i in range(answers)))
+
+
+def _blank(picture: np.ndarray) -> np.ndarray:
+    return np.full_like(picture, 255)
 
 
 def write(
-    photo: photos.Photo, prediction: Any, camera: dict[str, Any], module: Any, out: Path, size: int
-) -> tuple[list[Path], list[np.ndarray]]:
-    """One prediction as .ply (target frame), .glb (y up), .png and .json.
+    photo: photos.Photo, answers: Sequence[Any], camera: dict[str, Any], module: Any, out: Path, size: int
+) -> tuple[list[Path], list[list[np.ndarray]]]:
+    """One prediction as .ply (target frame), .glb (y up), .png and .json; several answers as numbered .ply and .glb.
 
     Returns:
-        The files, and the pictures under `HEADS`.
+        The files, and rows of pictures: input and prediction in two views; of several answers, the input's view of all
+        in one row, and below it the other view.
 
     Raises:
-        UserError: it is empty or not finite.
+        UserError: an answer is empty or not finite.
     """
-    shape = prediction.to_trimesh(0)
-    points = np.asarray(shape.vertices)
-    if not (len(points) and np.isfinite(points).all()):
+    shapes = [answer.to_trimesh(0) for answer in answers]
+    if not all(len(s.vertices) and np.isfinite(s.vertices).all() for s in shapes):
         raise UserError(f"{photo.name}: the network predicts nothing, or numbers that are not finite")
     intrinsics, pose = np.asarray(camera["intrinsics"], float), np.asarray(camera["pose"], float)
     pose[2, 3] = camera["distance"]
-    files = [*write_shape(shape, out / photo.name, pose, camera["frame"]),
-             *(out / f"{photo.name}{suffix}" for suffix in (".png", ".json"))]  # fmt: skip
-    up = np.array([0.0, 1.0, 0.0])
-    front, side = drawing.two_views(points, intrinsics, pose, up, size, photo.image.shape[0])
-    views = [drawing.upscaled(photo.image, size), front, side]
-    drawing.save_image(drawing.grid([views], HEADS), files[2])
+    several = len(shapes) > 1
+    names = [f"{photo.name}_{i + 1}" for i in range(len(shapes))] if several else [photo.name]
+    frame = camera["frame"]
+    files = [file for s, name in zip(shapes, names, strict=True) for file in write_shape(s, out / name, pose, frame)]
+    picture, record = out / f"{photo.name}.png", out / f"{photo.name}.json"
+    up, side = np.array([0.0, 1.0, 0.0]), photo.image.shape[0]
+    views = [drawing.two_views(np.asarray(s.vertices), intrinsics, pose, up, size, side) for s in shapes]
+    seen = drawing.upscaled(photo.image, size)
+    front, turned = ([v[k] for v in views] for k in (0, 1))
+    rows = [[seen, *front], [_blank(seen), *turned]] if several else [[seen, *front, *turned]]
+    drawing.save_image(drawing.grid(rows, _heads(len(shapes)), ["", "from 90°"] if several else ()), picture)
     facts = {
         "image": photo.name, "mask": photo.mask_from, "crop_left_top_side": photo.crop, "camera": camera,
         "checkpoint_config": {k: module.config[k] for k in ("name", "seed")},
-        "axes": {".ply": f"the {camera['frame']} frame of training", ".glb": "y up"},
+        "axes": {".ply": f"the {frame} frame of training", ".glb": "y up"},
     }  # fmt: skip
-    write_atomically(files[3], json.dumps(facts, indent=1) + "\n")
-    return files, views
+    facts |= {"answers": names} if several else {}
+    write_atomically(record, json.dumps(facts, indent=1) + "\n")
+    return [*files, picture, record], rows

@@ -1,6 +1,6 @@
 """What a network predicts, in the target frame: frozen dataclasses of batched tensors."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -61,9 +61,13 @@ class Structure:
 
 @dataclass(frozen=True)
 class PointSet(Structure):
-    """An unordered set of points (b, n, d) in units of the object's longest side; d = 3, or 2 in the plane."""
+    """An unordered set of points (b, n, d) in units of the object's longest side; d = 3, or 2 in the plane.
+
+    Where a network was asked for several answers, `hypotheses` holds all k of them and `points` is the first.
+    """
 
     points: Float[Tensor, "b n d"]
+    hypotheses: Float[Tensor, "b k n d"] | None = field(default=None, kw_only=True)
 
     tensors: ClassVar[tuple[str, ...]] = ("points",)
     reads_as: ClassVar[str] = "points"

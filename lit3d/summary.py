@@ -1,6 +1,7 @@
 """What a run says when it ends: scores beside their reference rows, where everything lies, what to try next."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ NAMES = {"mean_shape": "mean shape", "clustering": "clustering", "retrieval": "r
          "retrieval_by_features": "retrieval by features", "oracle": "oracle retrieval",
          "truth_resampled": "truth resampled"}  # fmt: skip
 SPLITS = ("val", "test", "test_authors")
+OF_SEVERAL = re.compile(r"(best|mean)_of_(\d+)")  # prefixes of scores
 NUMBERS = ("results.json", "per_sample.csv", "metrics.csv", "predictions.csv")
 
 
@@ -57,6 +59,9 @@ def _split_table(summary: dict[str, Any], split: str) -> Table:
     label = ", ".join(part for part in (summary["model"], "+".join(summary["loss"])) if part)
     room = LABEL - NARROWER * (len(columns) > 8)
     table.add_row(_fitting(label, room), *(_number(c, summary[split][c]) for c in columns), style="bold")
+    for prefix in dict.fromkeys(key.split("/")[0] for key in summary[split] if OF_SEVERAL.match(key)):
+        scores = (_number(c, summary[split].get(f"{prefix}/{c}")) for c in columns)
+        table.add_row(OF_SEVERAL.sub(r"\1 of \2 answers", prefix), *scores, style="bold")
     for name, row in summary.get("references", {}).get(split, {}).items():
         table.add_row(NAMES[name], *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
     gap = summary.get(f"{split}_gap_closed", {})
@@ -75,6 +80,7 @@ def _fitting(label: str, room: int) -> str:
 
 def _below(summary: dict[str, Any], split: str) -> list[str]:
     lines = [f"failures {summary[f'{split}_failures']}, coverage {summary[f'{split}_coverage']:.1%}"]
+    lines += _several(summary[split])
     given = summary["counts"].get("given", {})
     if given.get("fewer"):
         lines.append(_fewer(given, summary["counts"]["n"]))
@@ -82,6 +88,19 @@ def _below(summary: dict[str, Any], split: str) -> list[str]:
     if found := {name: gain for name, gain in gains.items() if gain}:
         stronger = min(found, key=lambda name: found[name]["mean"])
         lines.append(_verdict(stronger, found[stronger]))
+    return lines
+
+
+def _several(scores: dict[str, float]) -> list[str]:
+    """How different several answers are, and which of all true shapes are among them."""
+    lines = []
+    if "diversity" in scores:
+        lines.append(f"diversity {scores['diversity']:.4f}: the mean EMD between two answers to one image")
+    if "modes_covered" in scores:
+        lines.append(
+            f"modes covered {scores['modes_covered']:.1%}, all of an image's {scores['all_modes_covered']:.1%}; "
+            f"answers on a mode {scores['answers_on_modes']:.1%}"
+        )
     return lines
 
 
@@ -118,7 +137,7 @@ def _closing_lines(summary: dict[str, Any], folder: Path, best: str | None) -> l
     ]
     lines += [f"Note       {note}" for note in summary.get("notes", ())]
     split = next(s for s in SPLITS if s in summary)
-    if protocols := dict.fromkeys(key.split("/")[0] for key in summary[split] if "/" in key):
+    if protocols := dict.fromkeys(key.split("/")[0] for key in summary[split] if _of_protocol(key)):
         lines.append(f"Protocols  {', '.join(protocols)}: in results.json under their names")
     if best:
         lines += [
@@ -126,6 +145,10 @@ def _closing_lines(summary: dict[str, Any], folder: Path, best: str | None) -> l
             f"Try next   python -m lit3d.predict checkpoint={_short(best)} image=photo.jpg",
         ]
     return [*lines, "           python -m lit3d.run -m loss=cd,emd seed=0,1"] if "training" in seconds else lines
+
+
+def _of_protocol(key: str) -> bool:
+    return "/" in key and not OF_SEVERAL.match(key)
 
 
 def _share(value: float | None) -> str:

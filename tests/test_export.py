@@ -153,3 +153,16 @@ def test_a_checkpoint_becomes_a_file_without_any_image(trained, tmp_path, capfd)
     assert outputs(file, images)["points"].shape == (4, 256, 3)
     assert facts["camera"]["assumed"] is True
     assert capfd.readouterr().out == ""  # the exporter's own progress is not ours
+
+
+def test_a_random_vector_is_an_input(tmp_path):
+    net = PointSetNet(SmallEncoder(channels=(8, 12), code=24, image_size=16), HEADS["two_branch"], 20, noise=4).eval()
+    file, record = export.export_onnx(net, CONFIG, tmp_path)
+    draw = np.random.default_rng(0)
+    images, noise = draw.random((3, 3, 16, 16), np.float32), draw.normal(size=(3, 4)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (points,) = session.run(None, {"image": images, "noise": noise})
+    with torch.no_grad():
+        expected = net({"image": torch.from_numpy(images), "noise": torch.from_numpy(noise)}).points
+    np.testing.assert_allclose(points, expected.numpy(), atol=1e-5)
+    assert json.loads(record.read_text())["noise"]["shape"] == ["b", 4]

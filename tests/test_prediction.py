@@ -119,3 +119,45 @@ def test_a_picture_may_not_have_the_sheets_name(trained, tmp_path, photo):
     Image.new("RGB", (9, 9)).save(tmp_path / "b.png")
     with pytest.raises(UserError, match="give .*predictions.jpg another name"):
         run(trained, tmp_path, image=tmp_path)
+
+
+# --- several answers --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(datasets, tmp_path_factory):
+    """The checkpoint of a network with a random vector."""
+    from lit3d.training import train
+
+    folder = tmp_path_factory.mktemp("many")
+    overrides = ["debug=tiny", f"paths.data={datasets}", f"paths.output={folder}", "callbacks.media=null", "test=false"]
+    train(compose("run", [*overrides, "trainer.max_steps=2", "model.hypotheses=2"]))
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def test_several_answers_are_numbered_files_in_one_picture(many, tmp_path, photo):
+    files = run(many, tmp_path, image=photo, answers=3, picture_size=60)
+    shapes = [f"box_{i}.{kind}" for i in (1, 2, 3) for kind in ("ply", "glb")]
+    assert [f.name for f in files] == [*shapes, "box.png", "box.json"]
+    clouds = [np.asarray(trimesh.load(tmp_path / "out" / f"box_{i}.ply").vertices) for i in (1, 2, 3)]
+    assert all(np.abs(clouds[i] - clouds[j]).max() > 1e-3 for i, j in ((0, 1), (0, 2), (1, 2)))
+    with Image.open(tmp_path / "out" / "box.png") as picture:
+        assert picture.size == (4 * 66 + 6, 2 * 66 + 6 + 26)
+    assert json.loads(files[-1].read_text())["answers"] == ["box_1", "box_2", "box_3"]
+    alone = run(many, tmp_path, image=photo, out=tmp_path / "one")
+    np.testing.assert_allclose(np.asarray(trimesh.load(alone[0]).vertices), clouds[0], atol=1e-5)
+
+
+def test_several_answers_to_several_pictures_have_two_rows_each_in_the_sheet(many, tmp_path, photo):
+    Image.open(photo).save(photo.with_name("other.png"))
+    files = run(many, tmp_path, image=photo.parent, answers=2, picture_size=60)
+    with Image.open(files[-1]) as sheet:
+        assert sheet.size == (4 * 66 + 6, 4 * 66 + 6 + 26)
+
+
+def test_several_answers_of_a_network_without_a_random_vector_are_refused(trained, tmp_path, photo):
+    with pytest.raises(UserError, match=r"answers=2: this network has one answer .* model\.hypotheses=4"):
+        run(trained, tmp_path, image=photo, answers=2)
+    with pytest.raises(UserError, match="answers is the number of answers to each image, at least 1, got 0"):
+        run(trained, tmp_path, image=photo, answers=0)
+    assert not (tmp_path / "out").exists()

@@ -83,3 +83,16 @@ def test_a_ninth_score_leaves_all_numbers_whole():
         rows = [line for line in lines if line.strip().startswith(label + " ")]
         assert len(rows) == 2
         assert all(len(row.split(label)[1].split()) == len(COLUMNS) and "…" not in row for row in rows), label
+
+
+def test_several_answers_have_rows_and_lines_of_their_own():
+    found = summary(classes=("lamp",))
+    found["test"] |= {f"{kind}_of_8/{c}": v for kind in ("best", "mean") for c, v in scores().items()}
+    found["test"] |= {"diversity": 0.125, "modes_covered": 0.75, "all_modes_covered": 0.5, "answers_on_modes": 0.625}
+    lines = printed(found)
+    for label in ("best of 8 answers", "mean of 8 answers"):
+        (row,) = (line for line in lines if line[1:].startswith(label + " "))
+        assert len(row[len(label) + 1 :].split()) == len(POINTS)
+    assert "diversity 0.1250: the mean EMD between two answers to one image" in [line.strip() for line in lines]
+    assert "modes covered 75.0%, all of an image's 50.0%; answers on a mode 62.5%" in [line.strip() for line in lines]
+    assert max(len(line) for line in lines) <= 100

@@ -17,6 +17,7 @@ from lit3d.shape_files import depth_colours, file_name, write_shape, y_up
 from lit3d.structures import Structure
 
 HEADS = ("input", "truth", "prediction", "truth, 90°", "prediction, 90°")
+FURTHER = 3  # answers beside the first that the sheet shows, from 90 degrees: what the input's view does not tell
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Views:
         points: (b, n, 3) of the predicted surfaces, in the target frame.
         frame: viewer or object.
         scores: name -> one number a sample; empty unless asked for.
+        further: (b, n, 3) of answers after the first, where the network has several.
     """
 
     samples: list[Any]
@@ -36,6 +38,7 @@ class Views:
     points: np.ndarray
     frame: str
     scores: dict[str, Tensor]
+    further: tuple[np.ndarray, ...] = ()
 
     def pictures(self, i: int, size: int) -> list[np.ndarray]:
         """Input, truth and prediction in the input's view, both turned by 90 degrees."""
@@ -50,8 +53,16 @@ class Views:
 
     def grid(self, size: int) -> Image.Image:
         """A row for each sample."""
-        rows = [self.pictures(i, size) for i in range(len(self.samples))]
-        return drawing.grid(rows, HEADS, [s["category"] for s in self.samples])
+        rows = [[*self.pictures(i, size), *self.answers(i, size)] for i in range(len(self.samples))]
+        heads = [*HEADS, *(f"answer {k + 2}, 90°" for k in range(len(self.further)))]
+        return drawing.grid(rows, heads, [s["category"] for s in self.samples])
+
+    def answers(self, i: int, size: int) -> list[np.ndarray]:
+        """The further answers turned by 90 degrees."""
+        sample = self.samples[i]
+        intrinsics, pose = (sample[k].double().numpy() for k in ("intrinsics", "pose"))
+        up, side = sample["object_to_target"][:3, 1].double().numpy(), sample["image"].shape[-1]
+        return [drawing.two_views(points[i], intrinsics, pose, up, size, side)[1] for points in self.further]
 
     def write(self, folder: Path) -> None:
         """Each prediction as .ply and .glb, named by object and view."""
@@ -84,12 +95,15 @@ def look(module: Any, samples: list[Any], score: bool = False) -> Views:
     training = module.training
     module.eval()
     with torch.no_grad():
-        prediction = module(batch)
+        prediction = module.answers(batch, module.metrics.answers)
         points = prediction.surface(_count(prediction, module.metrics.points))[0].cpu().double().numpy()
+        several = getattr(prediction, "hypotheses", None)
+        further = () if several is None else several[:, 1 : FURTHER + 1, : points.shape[1]].unbind(1)
         scores = module.metrics(prediction, batch, final=True) if score else {}
     module.train(training)
     frame = module.config.get("data", {}).get("frame", "viewer")
-    return Views(samples, prediction.to("cpu"), points, frame, {k: v.cpu() for k, v in scores.items()})
+    return Views(samples, prediction.to("cpu"), points, frame, {k: v.cpu() for k, v in scores.items()},
+                 tuple(answer.cpu().double().numpy() for answer in further))  # fmt: skip
 
 
 def prediction_grid(module: Any, samples: list[Any], size: int = 160) -> Image.Image:

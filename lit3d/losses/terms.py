@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from lit3d.errors import UserError
@@ -48,10 +49,45 @@ class Term:
         return self.weight * float(np.interp(step, steps, factors))
 
     def __call__(self, prediction: Structure, batch: Mapping[str, Any]) -> Tensor:
-        """The unweighted loss of each sample (b,), in the prediction's own precision whatever the network ran in."""
-        predicted = getattr(prediction, self.pred)
+        """The unweighted loss of each sample (b,), that of its best answer where there are several."""
+        return self.of_each(prediction, batch).amin(1)
+
+    def of_each(self, prediction: Structure, batch: Mapping[str, Any]) -> Float[Tensor, "b k"]:
+        """The unweighted loss of each answer, in the prediction's own precision whatever the network ran in.
+
+        A set loss reads `points`; where a prediction has several `hypotheses` of them, the function gets all at once as
+        a batch of b k, each against the truth of its sample. Every other term has one column.
+        """
+        predicted, target, k = getattr(prediction, self.pred), batch[self.target], 1
+        if self.pred == "points" and (answers := getattr(prediction, "hypotheses", None)) is not None:
+            k = answers.shape[1]
+            predicted, target = answers.flatten(0, 1), target.repeat_interleave(k, 0)
         with torch.autocast(predicted.device.type, enabled=False):  # a distance in bfloat16 is none
-            return self.function(predicted, batch[self.target])
+            return self.function(predicted, target).unflatten(0, (-1, k))
+
+
+def of_best(
+    terms: Sequence[Term], prediction: Structure, batch: Mapping[str, Any], step: int
+) -> dict[str, Float[Tensor, " b"]]:
+    """The unweighted values of all terms for the answer of each sample that has the least weighted sum.
+
+    The min-of-N loss (Fan et al. 2017, equation 3): the gradient flows through the best answer alone. The minimum is
+    of the sum, not of each term, so that one answer must be good in all of them.
+
+    Args:
+        terms: at least one.
+        prediction: with or without `hypotheses`.
+        batch: what the terms read.
+        step: optimiser steps done, for the weights.
+    """
+    values = {term.name: term.of_each(prediction, batch) for term in terms}
+    k = max(v.shape[1] for v in values.values())
+    if k == 1:
+        return {name: v[:, 0] for name, v in values.items()}
+    values = {name: v.expand(-1, k) for name, v in values.items()}
+    total = torch.stack([term.factor(step) * values[term.name].detach() for term in terms]).sum(0)
+    best = total.argmin(1, keepdim=True)  # a NaN counts as the least, so that it is not overlooked
+    return {name: v.gather(1, best)[:, 0] for name, v in values.items()}
 
 
 def check_terms(terms: Sequence[Term], model: str, structure: type[Structure], fitting: Sequence[str]) -> None:

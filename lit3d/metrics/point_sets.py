@@ -107,7 +107,8 @@ def is_failure(pred: Float[Tensor, "b n 3"]) -> Bool[Tensor, " b"]:
 
 def more_is_better(name: str) -> bool:
     """True for shares and cosines, False for distances; `name` may carry a prefix such as `occnet/`."""
-    return name.rsplit("/", 1)[-1].startswith(("fscore", "precision", "recall", "normal_consistency"))
+    shares = ("fscore", "precision", "recall", "normal_consistency", "modes_covered", "all_modes", "answers_on_modes")
+    return name.rsplit("/", 1)[-1].startswith(shares)
 
 
 def worst(name: str) -> float:

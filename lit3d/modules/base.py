@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit3d import __version__
-from lit3d.losses import Term
+from lit3d.losses import Term, of_best
 from lit3d.metrics import ScoreTable, SetMetrics
 from lit3d.structures import Structure
 
@@ -45,9 +45,14 @@ class ReconstructionModule(pl.LightningModule):
         """What the network predicts for a batch, in float32 whatever it computes in."""
         return self.network(batch).float()
 
+    def answers(self, batch: Mapping[str, Any], count: int) -> Structure:
+        """A prediction with up to `count` answers: one, unless a network can give more."""
+        return self(batch)
+
     def objective(self, prediction: Structure, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of the terms' batch means, and each unweighted mean."""
-        parts = {term.name: term(prediction, batch).mean() for term in self.terms}
+        """Weighted sum of the terms' batch means, and each unweighted mean; of several answers, the best one's."""
+        values = of_best(self.terms, prediction, batch, self.global_step)
+        parts = {name: value.mean() for name, value in values.items()}
         total = torch.stack([term.factor(self.global_step) * parts[term.name] for term in self.terms]).sum()
         return total, parts
 
@@ -75,7 +80,7 @@ class ReconstructionModule(pl.LightningModule):
 
     def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Per-sample scores (b,) of a batch; the results callback writes them down."""
-        return self.metrics(self(batch), batch, final=True)
+        return self.metrics(self.answers(batch, self.metrics.answers), batch, final=True)
 
     def configure_optimizers(self) -> Any:
         """Optimizer, and a scheduler that knows how many steps there will be."""

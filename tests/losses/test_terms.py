@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lit3d.errors import UserError
-from lit3d.losses import Term, cd, check_terms
+from lit3d.losses import Term, cd, check_terms, emd, l2_ordered, of_best
 from lit3d.structures import PointSet
 
 
@@ -52,3 +52,67 @@ def test_losses_and_scores_are_computed_in_float32_under_autocast():
         mixed = metrics.score(prediction.points, batch["points"], True, frames)
     assert seen == [torch.float32]
     assert all(torch.equal(plain[k], mixed[k]) for k in plain)
+
+
+# --- several answers ----------------------------------------------------------------------------------------------
+
+
+def several(b=8, k=4, n=6, m=6):
+    draw = torch.Generator().manual_seed(0)
+    answers = torch.rand(b, k, n, 3, generator=draw).requires_grad_()
+    return PointSet(answers[:, 0], hypotheses=answers), {"points": torch.rand(b, m, 3, generator=draw)}
+
+
+@pytest.mark.parametrize("function", [cd, emd, l2_ordered])
+def test_the_best_answer_counts_and_learns_alone(function):
+    prediction, batch = several()
+    pairs = zip(prediction.hypotheses.detach(), batch["points"], strict=True)
+    naive = [[float(function(a[None], truth[None])) for a in row] for row, truth in pairs]
+    best = [row.index(min(row)) for row in naive]
+    assert len(set(best)) > 1
+    one = term(function=function)
+    torch.testing.assert_close(one.of_each(prediction, batch), torch.tensor(naive))
+    loss = of_best([one], prediction, batch, 0)["cd"]
+    torch.testing.assert_close(loss, torch.tensor([min(row) for row in naive]))
+    torch.testing.assert_close(loss, one(prediction, batch))
+    (slope,) = torch.autograd.grad(loss.sum(), prediction.hypotheses)
+    assert [[bool(s.any()) for s in row] for row in slope] == [[j == i for j in range(4)] for i in best]
+
+
+def test_of_several_terms_the_least_weighted_sum_counts():
+    answers = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1).expand(1, 3, 2, 3)
+    prediction, batch = PointSet(answers[:, 0], hypotheses=answers), {"points": torch.zeros(1, 2, 3)}
+    rise = term(name="rise", function=lambda p, _: p[:, 0, 0], weight=1.0, schedule=[(0, 1.0), (10, 3.0)])
+    fall = term(name="fall", function=lambda p, _: 4 / p[:, 0, 0], weight=1.0)
+
+    def at(step):
+        return {k: float(v) for k, v in of_best([rise, fall], prediction, batch, step).items()}
+
+    assert at(0) == {"rise": 2.0, "fall": 2.0}  # 1 + 4, 2 + 2, 3 + 4/3; each for itself: 1 and 4/3
+    assert at(10) == {"rise": 1.0, "fall": 4.0}  # 3 + 4, 6 + 2, 9 + 4/3
+
+
+def test_a_term_that_reads_something_else_counts_for_all_answers():
+    prediction, batch = several(2, 3)
+    batch["total"] = torch.zeros(2)
+    other = term(name="other", pred="hypotheses", target="total", function=lambda p, _: p.flatten(1).sum(1))
+    values = of_best([term(), other], prediction, batch, 0)
+    torch.testing.assert_close(values["other"], prediction.hypotheses.flatten(1).sum(1))
+    torch.testing.assert_close(values["cd"], of_best([term()], prediction, batch, 0)["cd"])
+
+
+def test_one_answer_is_the_same_with_and_without_the_minimum():
+    points, truth = torch.rand(3, 5, 3, requires_grad=True), {"points": torch.rand(3, 5, 3)}
+    (plain,) = torch.autograd.grad(cd(points, truth["points"]).mean(), points)
+    for prediction in (PointSet(points), PointSet(points, hypotheses=points[:, None])):
+        value = of_best([term()], prediction, truth, 0)["cd"]
+        assert torch.equal(value, cd(points, truth["points"]))
+        assert torch.equal(torch.autograd.grad(value.mean(), points)[0], plain)
+
+
+def test_an_answer_that_is_not_finite_is_not_overlooked():
+    prediction, batch = several(1)
+    answers = prediction.hypotheses.detach().clone()
+    answers[0, 2, 0, 0] = torch.nan
+    values = of_best([term(function=l2_ordered)], PointSet(answers[:, 0], hypotheses=answers), batch, 0)
+    assert values["cd"].isnan().all()

@@ -5,7 +5,7 @@ import torch
 
 from lit3d.errors import UserError
 from lit3d.networks import FullyConnectedHead, PointSetNet, SmallEncoder
-from lit3d.networks.pointset import fixed_noise
+from lit3d.networks.pointset import fixed_noise, in_pairs
 
 
 def net(points=100, noise=0, **encoder):
@@ -94,3 +94,39 @@ def test_several_answers_need_random_vectors():
         net(noise=4, image_size=16).hypotheses(torch.rand(1, 3, 16, 16), torch.zeros(1, 2, 5))
     with pytest.raises(UserError, match="at least 0, got -1"):
         net(noise=-1, image_size=16)
+
+
+def test_a_batch_may_bring_several_random_vectors():
+    network = net(20, noise=5, image_size=16).eval()
+    image, noise = torch.rand(2, 3, 16, 16), torch.randn(2, 3, 5)
+    prediction = network({"image": image, "noise": noise})
+    torch.testing.assert_close(prediction.hypotheses, network.hypotheses(image, noise))
+    assert torch.equal(prediction.points, prediction.hypotheses[:, 0])
+    one = prediction.select(1)
+    assert one.hypotheses.shape == (1, 3, 20, 3)
+    assert network({"image": image, "noise": noise[:, 0]}).hypotheses is None
+
+
+def test_several_hypotheses_bring_a_random_vector_along():
+    encoder = partial(SmallEncoder, channels=(8, 16), code=32, image_size=16)
+    assert PointSetNet(encoder(), FullyConnectedHead, 4, noise=None).noise == 0
+    assert PointSetNet(encoder(), FullyConnectedHead, 4, noise=None, hypotheses=2).noise == 16
+    assert PointSetNet(encoder(), FullyConnectedHead, 4, noise=3, hypotheses=2).noise == 3
+    with pytest.raises(UserError, match=r"model\.hypotheses=2 answers differ .* model\.noise is 0"):
+        PointSetNet(encoder(), FullyConnectedHead, 4, noise=0, hypotheses=2)
+    with pytest.raises(UserError, match=r"model\.hypotheses is .* at least 1, got 0"):
+        PointSetNet(encoder(), FullyConnectedHead, 4, hypotheses=0)
+
+
+def test_vectors_in_pairs_are_on_both_sides_of_any_plane():
+    drawn = torch.randn(3, 2, 5)
+    for count in (3, 4):
+        vectors = in_pairs(drawn, count)
+        assert vectors.shape == (3, count, 5)
+        assert torch.equal(vectors[:, 0], drawn[:, 0])
+        assert torch.equal(vectors[:, 1], -drawn[:, 0])
+        assert torch.equal(vectors[:, 2], drawn[:, 1])
+    assert torch.equal(fixed_noise(1, 7)[0], torch.randn(7, generator=torch.Generator().manual_seed(0)))
+    sides = fixed_noise(8, 7) @ torch.randn(7, 100) > 0
+    assert sides.any(0).all()
+    assert not sides.all(0).any()
