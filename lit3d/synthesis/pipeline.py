@@ -140,7 +140,10 @@ def prepared(shape: Shape) -> Prepared:
     if not (upper > lower).any():
         raise UnusableMeshError("has no extent: all vertices lie in one point")
     ours = replace(shape, vertices=normalised(shape.vertices, lower, upper))
-    return Prepared(ours, prepare(ours.vertices, ours), (upper - lower) / (upper - lower).max())
+    mesh, extents = prepare(ours.vertices, ours), (upper - lower) / (upper - lower).max()
+    if shape.box is not None:  # the grid of shadows, too, must not tell what lies within the box
+        mesh = replace(mesh, radius=float(np.linalg.norm(extents)) / 2)
+    return Prepared(ours, mesh, extents)
 
 
 def render_views(ready: Prepared, settings: SynthesisSettings, cameras: np.random.Generator,

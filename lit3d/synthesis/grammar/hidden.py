@@ -58,10 +58,10 @@ def _with(fixed: Mapping[str, Attribute], p: SimpleNamespace) -> SimpleNamespace
 
 # ---- a mug, pressed flat, whose broad handle stands out at the back, left or right
 
-_FLAT = 0.35  # depth over width of the body
-_MUG = {"handle": "none", "second_handle": "no", "saucer": "none", "inside": "none", "handle_angle": 0.0, "wall": 0.1,
+_FLAT = 0.3  # depth over width of the body
+_MUG: dict[str, Attribute] = {"handle": "none", "second_handle": "no", "saucer": "none", "inside": "none", "handle_angle": 0.0, "wall": 0.1,
         "section": "round"}  # fmt: skip
-_HANDLE = (0.14, 0.8)  # from, to: shares of the body's height
+_HANDLE = (0.12, 0.76)  # from, to: shares of the body's height
 
 
 def _mug(a: Assembly, p: SimpleNamespace) -> None:
@@ -76,7 +76,7 @@ def _handle(a: Assembly, p: SimpleNamespace, value: str) -> None:
     foot = 0.35 * p.foot_height if p.foot == "ring" else 0.0
     shares, widths = np.linspace(*_HANDLE, 14), BODIES[p.body]
     half = 0.88 * p.radius * float(np.interp(shares, (0.0, 0.16, 0.4, 0.62, 0.82, 1.0), widths).min())
-    side, breadth, t = (-1 if value == "left" else 1), 0.84 * half, 0.1
+    side, breadth, t = (-1 if value == "left" else 1), 0.8 * half, 0.14
     x, low, high = side * (half - breadth / 2), foot + _HANDLE[0], foot + _HANDLE[1]
     start, end = -0.4 * _FLAT * p.radius, -(1.99 - _FLAT) * p.radius  # in the body; as deep as wide
     for y in (low + t / 2, high - t / 2):
@@ -86,7 +86,7 @@ def _handle(a: Assembly, p: SimpleNamespace, value: str) -> None:
 
 # ---- a cabinet behind its front
 
-_CABINET = {"open_door": "none", "wing": "none", "hutch": "none", "on_top": "none", "back": "board", "depth": 0.12,
+_CABINET: dict[str, Attribute] = {"open_door": "none", "wing": "none", "hutch": "none", "on_top": "none", "back": "board", "depth": 0.12,
             "board": 0.02, "open_angle": 45.0, "wing_width": 0.3, "hutch_height": 0.3}  # fmt: skip
 DEPTHS = {"shallow": 0.2, "middle": 0.55, "deep": 1.0}  # in units of the larger of width and height
 
@@ -108,7 +108,7 @@ def _carcass(a: Assembly, p: SimpleNamespace, value: str) -> None:
 
 # ---- a seat seen from behind: to which side does its wing reach forwards?
 
-_CHAIR = {"legs": "panels", "seat": "square", "back": "solid", "arms": "none", "arm_side": "both", "tablet": "none",
+_CHAIR: dict[str, Attribute] = {"legs": "panels", "seat": "square", "back": "solid", "arms": "none", "arm_side": "both", "tablet": "none",
           "stretcher": "none", "padding": "none", "back_tilt": 0.0, "leg_thickness": 0.05, "seat_thickness": 0.1,
           "arm_height": 0.2, "depth": 0.4}  # fmt: skip
 
@@ -141,7 +141,7 @@ KINDS: dict[str, Kind] = {
             real("foot_height", 0.1, 0.4, "height of the foot, times 0.35, in units of the height"),
             *COLOUR_ATTRIBUTES,
         ), _mug, _handle),
-        Kind("cabinet_depth", "depth", {"shallow": 0.4, "middle": 0.2, "deep": 0.4}, (
+        Kind("cabinet_depth", "depth", {"shallow": 0.5, "middle": 0.0, "deep": 0.5}, (
             choice("fronts", "what closes the compartments", doors=1, drawers=1),
             choice("base", "what it stands on", plinth=1, none=1),
             choice("crown", "what ends it above", none=1, plate=1, pediment=1),

@@ -112,10 +112,8 @@ def _posterior(kind: str, given: Sequence[float] | None) -> dict[str, float]:
     from lit3d.synthesis.grammar.hidden import KINDS
 
     known = KINDS[kind].probabilities
-    if given is None:
-        return dict(known)
     try:
-        shares = [float(p) for p in given]
+        shares = [float(p) for p in (known.values() if given is None else given)]
     except (TypeError, ValueError):
         shares = []
     if len(shares) != len(known) or not all(p >= 0 for p in shares) or abs(sum(shares) - 1) > 1e-6:
