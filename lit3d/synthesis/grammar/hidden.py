@@ -59,8 +59,10 @@ def _with(fixed: Mapping[str, Attribute], p: SimpleNamespace) -> SimpleNamespace
 # ---- a mug, pressed flat, whose broad handle stands out at the back, left or right
 
 _FLAT = 0.3  # depth over width of the body
-_MUG: dict[str, Attribute] = {"handle": "none", "second_handle": "no", "saucer": "none", "inside": "none", "handle_angle": 0.0, "wall": 0.1,
-        "section": "round"}  # fmt: skip
+_MUG: dict[str, Attribute] = {
+    "handle": "none", "second_handle": "no", "saucer": "none", "inside": "none", "handle_angle": 0.0, "wall": 0.1,
+    "section": "round",
+}  # fmt: skip
 _HANDLE = (0.12, 0.76)  # from, to: shares of the body's height
 
 
@@ -86,8 +88,10 @@ def _handle(a: Assembly, p: SimpleNamespace, value: str) -> None:
 
 # ---- a cabinet behind its front
 
-_CABINET: dict[str, Attribute] = {"open_door": "none", "wing": "none", "hutch": "none", "on_top": "none", "back": "board", "depth": 0.12,
-            "board": 0.02, "open_angle": 45.0, "wing_width": 0.3, "hutch_height": 0.3}  # fmt: skip
+_CABINET: dict[str, Attribute] = {
+    "open_door": "none", "wing": "none", "hutch": "none", "on_top": "none", "back": "board", "depth": 0.12,
+    "board": 0.02, "open_angle": 45.0, "wing_width": 0.3, "hutch_height": 0.3,
+}  # fmt: skip
 DEPTHS = {"shallow": 0.2, "middle": 0.55, "deep": 1.0}  # in units of the larger of width and height
 
 
@@ -108,9 +112,11 @@ def _carcass(a: Assembly, p: SimpleNamespace, value: str) -> None:
 
 # ---- a seat seen from behind: to which side does its wing reach forwards?
 
-_CHAIR: dict[str, Attribute] = {"legs": "panels", "seat": "square", "back": "solid", "arms": "none", "arm_side": "both", "tablet": "none",
-          "stretcher": "none", "padding": "none", "back_tilt": 0.0, "leg_thickness": 0.05, "seat_thickness": 0.1,
-          "arm_height": 0.2, "depth": 0.4}  # fmt: skip
+_CHAIR: dict[str, Attribute] = {
+    "legs": "panels", "seat": "square", "back": "solid", "arms": "none", "arm_side": "both", "tablet": "none",
+    "stretcher": "none", "padding": "none", "back_tilt": 0.0, "leg_thickness": 0.05, "seat_thickness": 0.1,
+    "arm_height": 0.2, "depth": 0.4,
+}  # fmt: skip
 
 
 def _chair(a: Assembly, p: SimpleNamespace) -> None:
