@@ -75,6 +75,7 @@ class DatasetReader:
         held = int(hold_mb * 1e6 / (4 * self.info["image_size"] ** 2))
         self._image = functools.lru_cache(held)(self._decode_image) if held else self._decode_image
         self._cameras_of = functools.lru_cache(maxsize=16_384)(self._read_cameras)
+        self._posterior_of = functools.lru_cache(maxsize=16_384)(self._read_posterior)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root, "hold_mb": self.hold_mb}
@@ -187,6 +188,39 @@ class DatasetReader:
         intrinsics, object_to_camera = self._cameras_of(row)
         return intrinsics[view].copy(), object_to_camera[view].copy()
 
+    @property
+    def posterior_values(self) -> int:
+        """k, the most values that the hidden attribute of an object has; 0 where posteriors are not known."""
+        return int(self.info.get("posterior_values", 0))
+
+    def posterior(self, name: int | str, count: int | None = None) -> tuple[np.ndarray, np.ndarray, int]:
+        """What an object could be, for all that its pictures tell.
+
+        Args:
+            name: id or row of the object.
+            count: at most so many points of each value; they are a uniform sample of its surface.
+
+        Returns:
+            Probabilities (k,) float32, points (k, m, 3) float32 in the object frame, index of the object's own value.
+            k is `posterior_values`: where an object has fewer, the rest has probability 0 and points of the last.
+
+        Raises:
+            UserError: the dataset has no posteriors, or a damaged file.
+        """
+        row = self._row(name)
+        if not self.posterior_values:
+            raise UserError(f"{self.root} does not know what its pictures hide: make one with data=ambiguous.")
+        probabilities, hidden = self._posterior_of(row)
+        try:
+            points = array_of(self._files.lazy(row, "posterior.npy"))[:, :count].astype(np.float32)
+            if not np.abs(points).max(initial=0) < 0.75:  # as in `point_array`
+                self._files.read(row, "posterior.npy")
+        except (DamagedError, KeyError, OSError) as error:
+            raise self._damaged(row, "posterior.npy", error) from error
+        missing = self.posterior_values - len(points)
+        padded = np.concatenate([points, np.repeat(points[-1:], missing, axis=0)]) if missing else points
+        return np.pad(probabilities, (0, missing)), padded, hidden
+
     def description(self, name: int | str) -> dict[str, Any]:
         """Contents of object.json: category, split, facts, attributes, part names, extents, cameras."""
         row = self._row(name)
@@ -208,9 +242,11 @@ class DatasetReader:
             arrays = arrays_of(self._read(row, "mesh.npz"))
             textures = sorted(file for file in self._files.names(row) if file.startswith("texture_"))
             images = tuple(_picture(self._read(row, file)) for file in textures)
+            half = np.array(about["extents"]) / 2
+            box = (-half, half) if "posterior" in about else None  # an own box would tell the hidden value
             return Shape(arrays["vertices"].astype(np.float64), arrays["faces"].astype(np.int64), arrays["colours"],
                          arrays["parts"], tuple(about["part_names"]), about["attributes"], arrays.get("uv"),
-                         arrays.get("texture_of_face"), images)
+                         arrays.get("texture_of_face"), images, box)
         except (DamagedError, KeyError, OSError) as error:
             raise self._damaged(row, "mesh.npz", error) from error
 
@@ -255,6 +291,10 @@ class DatasetReader:
         cameras = self.description(row)["cameras"]
         return (np.array([camera["intrinsics"] for camera in cameras], np.float32),
                 np.array([camera["object_to_camera"] for camera in cameras], np.float32))
+
+    def _read_posterior(self, row: int) -> tuple[np.ndarray, int]:
+        found = self.description(row)["posterior"]
+        return np.array(found["probabilities"], np.float32), int(found["hidden"])
 
     def _damaged(self, row: int, file: str, error: Exception) -> UserError:
         path = self._files.where(row, file)

@@ -11,11 +11,11 @@ from torch.utils.data import Dataset
 from lit3d.data import augment as aug
 from lit3d.data import frames
 from lit3d.data.reader import DatasetReader
-from lit3d.data.sample import IMAGE_KEYS, Sample
+from lit3d.data.sample import IMAGE_KEYS, POSTERIOR_KEYS, Sample
 from lit3d.errors import UserError
 
 PIXELS = ("image", *IMAGE_KEYS)
-POINT_VECTORS = ("points", "spare_points", "point_normals")
+POINT_VECTORS = ("points", "spare_points", "point_normals", "posterior_points")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class ViewDataset(Dataset):
     """Samples for a list of views.
 
     Randomness is a function of (seed, epoch, index): an item asked for as (epoch, index) is augmented, a plain index
-    (validation, test) is not, and then gives the first `points` of the stored truth.
+    (validation, test) is not, and then gives the first `points` of the stored truth, and what else an image could show
+    where the dataset knows it; in training that is given where `keys` ask for it.
 
     Args:
         reader: the dataset on disk.
@@ -52,7 +53,7 @@ class ViewDataset(Dataset):
         spare: how many further true points to give as `spare_points`, independent of `points`.
 
     Raises:
-        UserError: an unknown frame, or more points than the dataset stores.
+        UserError: an unknown frame, more points than the dataset stores, or keys that it does not have.
     """
 
     def __init__(
@@ -72,6 +73,11 @@ class ViewDataset(Dataset):
                 f"{points + spare} true points a shape are asked for, but the dataset stores {reader.point_count}: "
                 "lower data.points or data.test_points, or make the dataset again with more data.synthesis.points"
             )
+        if frozenset(keys) & set(POSTERIOR_KEYS) and not reader.posterior_values:
+            raise UserError(
+                f"{', '.join(sorted({*keys} & {*POSTERIOR_KEYS}))} are asked for, but {reader.root} does not know what "
+                "its pictures hide: train with data=ambiguous"
+            )
         self.reader, self.rows, self.keys, self.points = reader, list(rows), frozenset(keys), points
         self.frame, self.seed, self.spare = frame, seed, spare
         self.plain, self.augment = aug.Augment(), augment or aug.Augment()
@@ -87,7 +93,7 @@ class ViewDataset(Dataset):
         name, view = self.rows[index]
         look = self.augment if epoch >= 0 else self.plain
         arrays = self._arrays(name, view, look, rng, training=epoch >= 0)
-        sample: dict[str, Any] = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+        sample: dict[str, Any] = {k: torch.from_numpy(np.require(v, requirements="C")) for k, v in arrays.items()}
         return sample | {"object": name, "category": self.reader.category(name), "view": view}  # type: ignore[return-value]
 
     def truth(self, index: int) -> torch.Tensor:
@@ -101,7 +107,7 @@ class ViewDataset(Dataset):
     ) -> dict[str, np.ndarray]:
         mirror = rng.random() < look.mirror
         dx, dy = rng.integers(-look.shift, look.shift + 1, 2).tolist() if look.shift else (0, 0)
-        out = self._points(name, rng if training else None)
+        out = self._points(name, rng if training else None) | self._posterior(name, training)
         seen = self.seen(name, view, rng if training else None)
         rgba, intrinsics = seen.rgba, seen.intrinsics.copy()
         background = look.draw_background(rng, rgba.shape[0])
@@ -146,6 +152,14 @@ class ViewDataset(Dataset):
         return found
 
 
+    def _posterior(self, name: str, training: bool) -> dict[str, np.ndarray]:
+        wanted = self.keys & set(POSTERIOR_KEYS)
+        if not (wanted if training else self.reader.posterior_values):
+            return {}
+        probabilities, points, hidden = self.reader.posterior(name, self.points)
+        return {"posterior": probabilities, "posterior_points": points, "hidden": np.array(hidden)}
+
+
 def _rotation(transform: np.ndarray) -> np.ndarray:
     turned = np.eye(4)
     turned[:3, :3] = transform[:3, :3]
@@ -160,9 +174,10 @@ def _mirrored(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _layout(key: str, array: np.ndarray) -> np.ndarray:
-    """(h, w, c) -> (c, h, w) for pictures; float32 everywhere but masks and parts."""
+    """(h, w, c) -> (c, h, w) for pictures; float32 everywhere but masks, parts and indices."""
     if key in ("image", "normal"):
         array = array.transpose(2, 0, 1)
     if key in ("mask", "depth"):
         array = array[None]
-    return array.astype({"mask": np.bool_, "point_parts": np.int64}.get(key, np.float32), copy=False)
+    kinds = {"mask": np.bool_, "point_parts": np.int64, "hidden": np.int64}
+    return array.astype(kinds.get(key, np.float32), copy=False)

@@ -2,10 +2,10 @@
 
 from lit3d.synthesis.cameras import ViewRange
 from lit3d.synthesis.pipeline import Report, SynthesisSettings, synthesize
-from lit3d.synthesis.sources import FolderSource, FurnitureSource, GrammarSource
+from lit3d.synthesis.sources import AmbiguousSource, FolderSource, FurnitureSource, GrammarSource
 from lit3d.synthesis.sources.limited import LimitedSource
 
 __all__ = [
-    "FolderSource", "FurnitureSource", "GrammarSource", "LimitedSource", "Report", "SynthesisSettings", "ViewRange",
-    "synthesize",
+    "AmbiguousSource", "FolderSource", "FurnitureSource", "GrammarSource", "LimitedSource", "Report",
+    "SynthesisSettings", "ViewRange", "synthesize",
 ]

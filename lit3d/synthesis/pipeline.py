@@ -5,7 +5,7 @@ Every object draws from its own generator, so results depend neither on order no
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import numpy as np
 
 from lit3d.errors import UserError, did_you_mean
 from lit3d.synthesis.cameras import ViewRange, draw_cameras
-from lit3d.synthesis.lights import draw_lights, jitter_colours
+from lit3d.synthesis.lights import draw_lights
+from lit3d.synthesis.posterior import POINTS, PosteriorRecord, alternatives, look_alike, tinted_alike
 from lit3d.synthesis.render import RenderMesh, prepare, render
 from lit3d.synthesis.shape import Shape, UnusableMeshError, bounds, normalised
 from lit3d.synthesis.sources.items import Item, Source
 from lit3d.synthesis.store import DatasetBuilder, ObjectRecord, Plan, ViewRecord, encode, write_object
 from lit3d.synthesis.store.layout import stable_hash
-from lit3d.synthesis.store.record import touches_border
+from lit3d.synthesis.store.record import touches_border, viewpoint
 from lit3d.synthesis.surface import all_surface, outer_surface
 from lit3d.synthesis.workers import cores, outcomes
 
@@ -126,7 +127,7 @@ class Prepared:
 
 
 def prepared(shape: Shape) -> Prepared:
-    """Normalise a shape into the object frame.
+    """Normalise a shape into the object frame: by its own box where it names one, else by its bounding box.
 
     Raises:
         UnusableMeshError: no faces, vertices that are not finite, or no extent.
@@ -135,19 +136,25 @@ def prepared(shape: Shape) -> Prepared:
         raise UnusableMeshError("has no faces")
     if not np.isfinite(shape.vertices).all():
         raise UnusableMeshError("has vertices that are not finite")
-    lower, upper = bounds(shape)
+    lower, upper = shape.box or bounds(shape)
     if not (upper > lower).any():
         raise UnusableMeshError("has no extent: all vertices lie in one point")
     ours = replace(shape, vertices=normalised(shape.vertices, lower, upper))
-    return Prepared(ours, prepare(ours.vertices, ours), (upper - lower) / (upper - lower).max())
+    mesh, extents = prepare(ours.vertices, ours), (upper - lower) / (upper - lower).max()
+    if shape.box is not None:  # the grid of shadows, too, must not tell what lies within the box
+        mesh = replace(mesh, radius=float(np.linalg.norm(extents)) / 2)
+    return Prepared(ours, mesh, extents)
 
 
 def render_views(ready: Prepared, settings: SynthesisSettings, cameras: np.random.Generator,
-                 lights: np.random.Generator) -> tuple[ViewRecord, ...]:
+                 lights: np.random.Generator, others: Sequence[RenderMesh] = ()) -> tuple[ViewRecord, ...]:
     """`settings.views` pictures from random cameras; view i does not depend on how many follow.
 
     A camera for which the object touches the border (one in a hundred with the default range) is drawn again, a few
     times: a cut-off object would have to be guessed.
+
+    Raises:
+        UnusableMeshError: one of `others` does not look the same in every byte of a view.
     """
     size = (settings.image_size, settings.image_size)
     views = []
@@ -158,6 +165,12 @@ def render_views(ready: Prepared, settings: SynthesisSettings, cameras: np.rando
             view = render(ready.mesh, camera, samples=settings.samples, lights=light, shadows=settings.shadows)
             if not touches_border(view.mask):
                 break
+        for other in others:
+            if not look_alike(view, render(other, camera, samples=settings.samples, lights=light,
+                                           shadows=settings.shadows)):
+                azimuth, elevation, _ = viewpoint(camera.object_to_camera)
+                raise UnusableMeshError(f"its picture from azimuth {azimuth:.1f}, elevation {elevation:.1f} degrees "
+                                        "tells the hidden value: narrow data.synthesis.view_range")
         views.append(ViewRecord(view.rgba, view.depth, view.normal, view.mask,
                                 camera.intrinsics, camera.object_to_camera))
     return tuple(views)
@@ -169,17 +182,27 @@ def render_object(shape: Shape, settings: SynthesisSettings, rng: np.random.Gene
     Raises:
         UnusableMeshError: there is nothing to render or to sample.
     """
-    cameras, lights, colours, surface = rng.spawn(4)
-    ready = prepared(shape)
-    tinted = jitter_colours(colours, shape.colours, settings.colour_jitter)
-    views = render_views(replace(ready, mesh=ready.mesh.recoloured(tinted)), settings, cameras, lights)
+    cameras, lights, colours, surface, values = rng.spawn(5)
+    ready, *others = [prepared(one) for one in (shape, *alternatives(shape))]
+    tints = tinted_alike(colours, [one.shape for one in (ready, *others)], settings.colour_jitter)
+    mesh, *alike = [one.mesh.recoloured(tint) for one, tint in zip((ready, *others), tints, strict=True)]
+    views = render_views(replace(ready, mesh=mesh), settings, cameras, lights, alike)
     if not any(view.mask.any() for view in views):
         raise UnusableMeshError("covers no pixel in any view: too thin for this image size")
-    sample = (outer_surface if settings.surface == "outer" else all_surface)(ready.mesh, settings.points, surface)
+    sampled = outer_surface if settings.surface == "outer" else all_surface
+    sample = sampled(ready.mesh, settings.points, surface)
+    posterior = None
+    if shape.posterior is not None:
+        meshes = [prepared(one).mesh for one in shape.posterior.shapes]
+        count = min(POINTS, settings.points)
+        points = np.stack([sampled(one, count, values).points for one in meshes])
+        posterior = PosteriorRecord(shape.posterior.attribute, shape.posterior.values, shape.posterior.probabilities,
+                                    shape.posterior.hidden, points)
     return ObjectRecord(
         points=sample.points, normals=sample.normals, parts=shape.parts[sample.faces], part_names=shape.part_names,
         attributes=shape.attributes, extents=ready.extents, faces=len(shape.faces),
-        dropped_share=sample.dropped_share, views=views, mesh=ready.shape if settings.keep_meshes else None)
+        dropped_share=sample.dropped_share, views=views, mesh=ready.shape if settings.keep_meshes else None,
+        posterior=posterior)
 
 
 def object_generator(seed: int, object_id: str) -> np.random.Generator:
@@ -243,5 +266,5 @@ def _make_pending(builder: DatasetBuilder, source: Source, settings: SynthesisSe
 def _make(job: _Job, item: Item) -> Path:
     """One object from mesh to a finished file aside; runs in a worker process."""
     shape = job.source.load(item)
-    record = render_object(shape, job.settings, object_generator(job.settings.seed, item.object))
+    record = render_object(shape, job.settings, object_generator(job.settings.seed, item.views_of or item.object))
     return write_object(job.partial, item.object, encode(item, record))

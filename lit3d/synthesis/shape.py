@@ -21,6 +21,8 @@ class Shape:
         uv: (f, 3, 2) float32 texture coordinates of each corner (origin bottom left), or None.
         texture_of_face: (f,) int32 index into `textures`, -1 where a face has none; or None.
         textures: RGB images (h, w, 3) uint8, top row first.
+        box: lower and upper corner (3,), (3,) that normalise the shape in place of its own bounding box, or None.
+        posterior: what else the object could be, for all that its pictures tell; None where nobody knows.
     """
 
     vertices: np.ndarray
@@ -32,6 +34,27 @@ class Shape:
     uv: np.ndarray | None = None
     texture_of_face: np.ndarray | None = None
     textures: tuple[np.ndarray, ...] = ()
+    box: tuple[np.ndarray, np.ndarray] | None = None
+    posterior: "Posterior | None" = None
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """All that an object could be without looking otherwise: the values of one attribute that no picture shows.
+
+    Attributes:
+        attribute: its name.
+        values: what it can be, k of them.
+        probabilities: (k,) of the values, given the pictures; they add up to 1.
+        shapes: the object with each value; all in one `box`, so that none of them shows by its size or place.
+        hidden: index of the value that this object has.
+    """
+
+    attribute: str
+    values: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    shapes: tuple[Shape, ...]
+    hidden: int
 
 
 class UnusableMeshError(ValueError):

@@ -22,12 +22,14 @@ class Item:
         category: class of the object.
         split: one of `SPLITS`.
         facts: what is known beside it (name, creator, licence, file), written to objects.csv.
+        views_of: name whose cameras, lights and colours it shares with others; its own where empty.
     """
 
     object: str
     category: str
     split: str
     facts: dict[str, str] = field(default_factory=dict)
+    views_of: str = ""
 
 
 class Source(Protocol):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lit3d.synthesis.posterior import PosteriorRecord
 from lit3d.synthesis.shape import Attribute, Shape
 from lit3d.synthesis.sources.items import Item
 from lit3d.synthesis.store.archive import npy_bytes, npz_bytes
@@ -51,6 +52,7 @@ class ObjectRecord:
         dropped_share: share of the surface's area that no outside view can see and `points` leaves out.
         views: the pictures.
         mesh: the normalised mesh, where it is to be kept.
+        posterior: what else the object could be, where that is known.
     """
 
     points: np.ndarray
@@ -63,6 +65,7 @@ class ObjectRecord:
     dropped_share: float
     views: tuple[ViewRecord, ...]
     mesh: Shape | None = None
+    posterior: PosteriorRecord | None = None
 
 
 def encode(item: Item, record: ObjectRecord) -> dict[str, bytes]:
@@ -80,6 +83,8 @@ def encode(item: Item, record: ObjectRecord) -> dict[str, bytes]:
                                                 "mask": view.mask.astype(bool)})
     if record.mesh is not None:
         files |= _mesh_files(record.mesh)
+    if record.posterior is not None:
+        files["posterior.npy"] = npy_bytes(record.posterior.points.astype(np.float32))
     return dict(sorted(files.items()))
 
 
@@ -118,6 +123,7 @@ def _description(item: Item, record: ObjectRecord) -> dict[str, Any]:
         "extents": record.extents, "faces": record.faces, "dropped_share": round(float(record.dropped_share), 6),
         "touches_border": sum(touches_border(view.mask) for view in record.views),
         "cameras": [_camera(view) for view in record.views],
+        **({} if record.posterior is None else {"posterior": record.posterior.described()}),
     }
 
 

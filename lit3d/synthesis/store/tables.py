@@ -53,7 +53,9 @@ def failures_csv(failures: Iterable[tuple[str, str]]) -> str:
 def summary(objects: Sequence[Description], failures: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """What dataset.json tells beside the plan: counts, categories, and how the views came out."""
     views = sum(len(entry["cameras"]) for entry in objects)
+    values = [len(entry["posterior"]["values"]) for entry in objects if "posterior" in entry]
     return {
+        **({"posterior_values": max(values)} if values else {}),
         "categories": sorted({entry["category"] for entry in objects}),
         "counts": {"objects": len(objects), "views": views, "failures": len(failures),
                    "splits": _counted(entry["split"] for entry in objects),
