@@ -3,7 +3,7 @@
     python -m experiments.approximate_emd.analyse multirun/<sweep> multirun/<sinkhorn> multirun/<approxmatch>
 
 takes run folders or sweeps, prints the table, writes networks.csv and draws networks.png. Runs of several seeds are
-averaged; the interval is the spread between them.
+averaged; the interval is their whole spread.
 """
 
 import argparse
@@ -87,6 +87,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         means, spread = ([row[key] for row in rows] for key in (score, f"{score}_spread"))
         axes.errorbar(means, places, xerr=np.array(spread) / 2, fmt="o", color="#2b6cb0", capsize=3)
         axes.set(title=score)
+        axes.locator_params(axis="x", nbins=4)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(places, [row["loss"] for row in rows])
