@@ -47,7 +47,7 @@ def test_the_soft_assignment_is_what_loops_say(n, m):
     x, y = sets(n, m)
     got = soft_assignment(x, y)
     for i in range(2):
-        np.testing.assert_allclose(got[i], naive_assignment(x[i].tolist(), y[i].tolist()), rtol=0, atol=1e-7)  # rounding of what is left, over 1e-9
+        np.testing.assert_allclose(got[i], naive_assignment(x[i].tolist(), y[i].tolist()), rtol=0, atol=1e-7)
     lengths = torch.cdist(x, y)
     torch.testing.assert_close(approximate_emd(x, y), (got * lengths).sum((1, 2)) / n)
 
