@@ -59,8 +59,7 @@ def draw_violations(axes: Axes, scores: Sequence[Row]) -> None:
     """Share of true points that get no predicted point, and several."""
     names = list(dict.fromkeys(row["loss"] for row in scores))
     places = np.arange(len(names))
-    for shift, (key, colour) in zip((-0.2, 0.2), {"not matched": "#444444", "matched more than once": "#b0b0b0"}.items(),
-                                    strict=True):  # fmt: skip
+    for shift, key, colour in ((-0.2, "not matched", "#444444"), (0.2, "matched more than once", "#b0b0b0")):
         means = [np.mean([row[key] for row in scores if row["loss"] == name]) for name in names]
         axes.bar(places + shift, means, 0.38, color=colour, label=key)
     axes.set_xticks(places, [name.replace(" ", "\n").replace("_", "\n") for name in names], fontsize=8)

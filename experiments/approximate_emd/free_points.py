@@ -28,7 +28,7 @@ from lit3d import ops
 from lit3d.callbacks import write_atomically
 
 HERE = Path(__file__).parent
-POINTS, STEPS, RATE = 1024, 150, 0.02
+POINTS, TIMED, STEPS, RATE = 512, 1024, 150, 0.02
 BLOB, NOISE = 0.05, 0.02  # standard deviations: of the start, and of the pair on which plans are compared
 Row = dict[str, Any]
 
@@ -79,7 +79,7 @@ def score(name: str, method: Method, target: Tensor, steps: int) -> tuple[list[R
     return rows, [{"loss": name, **row} for row in curve], points
 
 
-def clock(found: Mapping[str, Method], count: int = POINTS, batch: int = 8, rounds: int = 5) -> list[Row]:
+def clock(found: Mapping[str, Method], count: int = TIMED, batch: int = 8, rounds: int = 5) -> list[Row]:
     """Milliseconds of a step (forward and backward of a batch) and their ratio to `emd`, losses taken in turn.
 
     Each round times every loss once, so that a machine that is busy for a while is busy for all.
@@ -139,7 +139,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "sinkhorn stopped")  # small blurs on a coarse start: what they reach is measured
     if arguments.time:
-        rows = clock(methods(), arguments.points)
+        rows = clock(methods())
         write_table(arguments.out / "times.csv", rows)
         print("\n".join(f"{r['loss']}: {r['ms']:.0f} ms, {r['times emd']:.2f} x emd" for r in rows))
     else:
