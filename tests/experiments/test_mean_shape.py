@@ -111,7 +111,7 @@ def test_the_expected_loss_flattens_along_the_way():
     draw = torch.Generator().manual_seed(0)
     x = degeneracy.on_the_way(80, 0.5, draw)
     assert ((x[:, 0] > BAR[0] / 2 + 0.01).sum(), len(x)) == (10, 80)
-    few, many = (degeneracy.expected(n, "stratified", samples=4) for n in (24, 160))
+    few, many = (degeneracy.expected(n, "stratified", drawn=160) for n in (24, 160))
     assert degeneracy.relief(many) < degeneracy.relief(few)
     assert degeneracy.relief(many) < 0.12
     assert degeneracy.relief(np.array([2.0, 1.0, 1.5])) == 1
