@@ -127,7 +127,8 @@ def test_the_bias_of_independent_angles(tmp_path):
     best = np.cos(error).mean()  # of (rho - cos)^2 + sin^2 over rho
     assert best - 1 == pytest.approx(float(bias.law(n)), abs=0.003)
     write(tmp_path / "0", "circle", "emd_squared", radius=0.49, sampling="iid")
-    write(tmp_path / "1", "circle", "emd_squared", radius=0.49)
     points = bias.measured(sets.read([tmp_path]))
-    np.testing.assert_allclose(points, [[12, -0.02]])
+    np.testing.assert_allclose(points, [[12, -0.02]])  # against the family's mean
+    write(tmp_path / "1", "circle", "emd_squared", radius=0.7)
+    np.testing.assert_allclose(bias.measured(sets.read([tmp_path])), [[12, -0.3]])  # against the same radii
     bias.draw(points, tmp_path / "bias.png")
