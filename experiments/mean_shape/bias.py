@@ -1,6 +1,11 @@
 """Draw how independent angles pull the mean circle inwards, on the line 1 - pi^2 / (6 n).
 
-python -m experiments.mean_shape.bias multirun/<sweep of loss=emd_squared data.sampling=iid over model.points>
+    python -m lit3d.run -m experiment=mean_shape loss=emd_squared data.sampling=iid model.points=50,100,200,400,1024
+    python -m lit3d.run -m experiment=mean_shape loss=emd_squared
+    python -m experiments.mean_shape.bias multirun/<both sweeps>
+
+A run with stratified points and the same seed sees the same radii: it is the yardstick where there is one, and takes
+out what is left of their noise; else the yardstick is the mean radius of the family.
 """
 
 import argparse
@@ -24,13 +29,17 @@ def law(n: np.ndarray) -> np.ndarray:
 
 
 def measured(results: Sequence[Result]) -> np.ndarray:
-    """(k, 2): n, and the mean radius over the family's mean, less 1; one row a run."""
-    rows = [
-        (len(r.points), r.found["radius"]["mean"] / r.found["answers"]["mean"]["hidden"] - 1)
-        for r in results
-        if r.loss == "emd_squared" and r.run.config["data"]["sampling"] == "iid"
-    ]
-    return np.array(sorted(rows))
+    """(k, 2): n, and the radius over that of the yardstick, less 1; one row a run with independent angles."""
+    kinds: dict[str, list[Result]] = {"iid": [], "stratified": []}
+    for r in results:
+        if (r.family, r.loss) == ("circle", "emd_squared"):
+            kinds[r.run.config["data"]["sampling"]].append(r)
+    even = {r.run.config["seed"]: r.found["radius"]["mean"] for r in kinds["stratified"]}
+    rows = []
+    for r in kinds["iid"]:
+        yardstick = even.get(r.run.config["seed"], r.found["answers"]["mean"]["hidden"])
+        rows.append((len(r.points), r.found["radius"]["mean"] / yardstick - 1))
+    return np.array(sorted(rows)).reshape(-1, 2)
 
 
 def draw(points: np.ndarray, path: Path) -> None:

@@ -58,7 +58,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
         square = frame(mine[0].members, *(result.points for result in mine))
         draw_family(line[0], mine[0], square, size)
         title = TITLES.get(family, family)
-        line[0].set_title(title, fontsize=10, color=INK) if across else line[0].set_ylabel(title, fontsize=9)
+        line[0].set_title(title, fontsize=10, color=INK) if across else line[0].set_ylabel(title, fontsize=8)
         for axes, loss in zip(line[1:], losses, strict=True):
             if (family, loss) in found:
                 draw_result(axes, found[family, loss], square, size)

@@ -1,6 +1,8 @@
 """Print the numbers of mean shapes, mean over seeds, and worst seed where there are several.
 
-python -m experiments.mean_shape.table multirun/<sweep>
+    python -m experiments.mean_shape.table multirun/<sweep>
+
+One block a family, loss and setting, in the paper's order.
 """
 
 import argparse
