@@ -67,7 +67,7 @@ class PointSet(Structure):
     """
 
     points: Float[Tensor, "b n 3"]
-    hypotheses: Float[Tensor, "b k n 3"] | None = field(default=None, kw_only=True)
+    hypotheses: Float[Tensor, "b k n d"] | None = field(default=None, kw_only=True)
 
     tensors: ClassVar[tuple[str, ...]] = ("points",)
     reads_as: ClassVar[str] = "points"
