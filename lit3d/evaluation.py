@@ -72,7 +72,7 @@ def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float | None:
         )
     if trained is not None:
         _check_fits(trained, data)
-    data.need(() if trained is None else trained.network.reads, metrics.wishes)
+        data.need(trained.network.reads)
     data.make()
     data.setup()
     if not data.splits():

@@ -114,7 +114,7 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     try_terms(module.terms)
     data = instantiate(config["data"], seed=config["seed"])
     normals = ["point_normals"] if getattr(module.network.predicts, "has_normals", False) else []
-    data.need([*module.network.reads, *(term.target for term in module.terms), *normals], module.metrics.wishes)
+    data.need([*module.network.reads, *(term.target for term in module.terms), *normals])
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
     began = time.monotonic()
     data.make()

@@ -6,7 +6,8 @@ import json
 import pytest
 import torch
 
-from lit3d.build import load_module
+from lit3d.build import instantiate, load_module
+from lit3d.callbacks.views import prediction_grid
 from lit3d.config import compose
 from lit3d.data.views import ViewDataset
 from lit3d.errors import UserError
@@ -60,6 +61,8 @@ def test_a_run_with_several_hypotheses(run, posterior, capsys):
     assert any("'monitor': 'val/loss'" in name for name in saved["callbacks"])
     module = load_module(folder / "checkpoints" / "best.ckpt")
     assert (module.network.drawn, module.network.noise) == (3, 16)
+    data = instantiate(module.config["data"])
+    assert prediction_grid(module, data.preview(), size=20).width == (5 + 3) * 26 + 6  # three further answers
 
 
 def test_one_answer_is_scored_against_the_posterior_and_nothing_else_is_new(run, posterior):

@@ -94,12 +94,8 @@ class ShapeDataModule(pl.LightningDataModule):
         self.tested: tuple[str, ...] = TEST_SPLITS  # what a test scores; an evaluation may choose another split
         self._made = False
 
-    def need(self, keys: Sequence[str], wishes: Sequence[str] = ()) -> None:
+    def need(self, keys: Sequence[str]) -> None:
         """Say which keys networks and losses read, so that nothing else is read from disk.
-
-        Args:
-            keys: must be there.
-            wishes: are read where the dataset has them, such as what scores are made of beside `points`.
 
         Raises:
             UserError: a key that no sample has.
@@ -107,7 +103,7 @@ class ShapeDataModule(pl.LightningDataModule):
         for key in keys:
             if key not in KEYS:
                 raise UserError(f"a sample has no '{key}'; its keys are {', '.join(KEYS)}")
-        self.keys = tuple(sorted({"points", *keys, *(key for key in wishes if key in KEYS)}))
+        self.keys = tuple(sorted({"points", *keys}))
 
     # --- making and opening -------------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ def coverage(
         posterior: probabilities; values with probability 0 are padding and not looked at.
         modes: true points of each value.
         points: the most that are compared, by an exact bijection, with as many of n and m as there are. Two samples
-            of one surface are 0.04 apart at 1,024 points, 0.07 at 256, so modes nearer than twice that cannot be told.
+            of one surface are about 0.04 apart at 1,024 points, more at fewer: modes within twice that cannot be told.
 
     Raises:
         UserError: an image without a mode, or a mode with probability that is not finite.

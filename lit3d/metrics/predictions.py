@@ -30,13 +30,13 @@ class SetMetrics:
         mode_points: the most points by which answers and the modes of a posterior are compared.
 
     Attributes:
-        wishes: keys of the batch that are scored where a dataset has them.
+        optional: keys of the batch that a test scores where they are there: in those of datasets that know them.
 
     Raises:
         UserError: no such protocol; points, answers, mode_points or a percentage is below 1.
     """
 
-    wishes: ClassVar[tuple[str, ...]] = ("posterior", "posterior_points")
+    optional: ClassVar[tuple[str, ...]] = ("posterior", "posterior_points")
 
     def __init__(
         self,

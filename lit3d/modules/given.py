@@ -39,7 +39,7 @@ class GivenModule(ReconstructionModule):
         scores: dict[str, Tensor] = {}
         for size in sorted({len(points) for points in sets}):
             rows = [i for i, points in enumerate(sets) if len(points) == size]
-            read = ("points", "object_to_target", *self.metrics.wishes)
+            read = ("points", "object_to_target", *self.metrics.optional)
             part: dict[str, Any] = {k: batch[k][rows] for k in read if k in batch}
             prediction = PointSet(torch.stack([sets[i] for i in rows]))
             for name, values in self.metrics(prediction, part, final=True).items():

@@ -38,7 +38,7 @@ class PointSetModule(ReconstructionModule):
 
     def answers(self, batch: Mapping[str, Any], count: int) -> Structure:
         """The prediction with `count` hypotheses, where the network can give several."""
-        several = count > 1 and getattr(self.network, "noise", 0)
+        several = count > 1 and bool(getattr(self.network, "noise", 0))
         return self(self._asked(batch, count) if several else batch)
 
     def _asked(self, batch: Mapping[str, Any], count: int) -> dict[str, Any]:

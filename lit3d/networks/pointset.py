@@ -52,7 +52,6 @@ class PointSetNet(nn.Module):
                 "model.noise out, or make it at least 1"
             )
         self.encoder, self.noise, self.drawn = encoder, noise, hypotheses
-        self.gain = 1.0
         code_size: int = encoder.code_size + noise  # type: ignore[operator,assignment]
         self.head = head(points=points, code_size=code_size, map_channels=encoder.map_channels)
 
@@ -88,8 +87,7 @@ class PointSetNet(nn.Module):
                 "several answers need model.noise above 0"
             )
         code, maps = self.encoder(image)
-        random = self.gain * noise.flatten(0, 1).to(code.dtype)
-        code = torch.cat([code.repeat_interleave(k, 0), random], dim=1)
+        code = torch.cat([code.repeat_interleave(k, 0), noise.flatten(0, 1).to(code.dtype)], dim=1)
         maps = [m.repeat_interleave(k, 0) for m in maps] if k > 1 else maps
         return self.head(Features(code, maps)).unflatten(0, (-1, k))
 
