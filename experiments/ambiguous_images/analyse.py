@@ -122,7 +122,7 @@ def rows_of(found: Answers, names: Sequence[str]) -> Iterator[Row]:
             output = found.network[own][i]
             to_own, to_other = (float(ops.emd(output[None], s[None])) for s in (minimiser, other))
             to_members = ops.emd(output.expand_as(members), members)
-            same = ops.emd(minimiser.expand_as(members), members) < 1.5 * noise
+            same = ops.emd(minimiser.expand_as(members), members) < noise
             others = to_members[~same]
             yield {
                 "image": f"{sample['object']}/{sample['view']}", "kind": sample["category"], "loss": name,

@@ -41,7 +41,7 @@ def behind(points: Tensor, sample: Any) -> np.ndarray:
     tipped = drawing.turned(drawing.turned(points.numpy().astype(float), TURN, up), 25.0, _right(pose))
     intrinsics[:2] *= SIZE / sample["image"].shape[-1]
     camera = tipped @ pose[:3, :3].T + pose[:3, 3]
-    return drawing.draw_points(camera, intrinsics, SIZE, drawing.colours_by_depth(camera, *_range(pose)), ball=0.02)
+    return drawing.draw_points(camera, intrinsics, SIZE, drawing.colours_by_depth(camera, *_range(pose)), ball=0.028)
 
 
 def _right(pose: np.ndarray) -> np.ndarray:
