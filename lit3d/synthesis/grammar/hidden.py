@@ -129,7 +129,7 @@ def _chair(a: Assembly, p: SimpleNamespace) -> None:
 
 def _wing(a: Assembly, p: SimpleNamespace, value: str) -> None:
     """A block from the floor to above the seat, as long as the seat is wide; left and right as the camera sees it."""
-    breadth, height = 0.42 * p.width, p.seat_height + 0.4 * p.back_height
+    breadth, height = 0.38 * p.width, p.seat_height + 0.65 * p.back_height
     x = (-1 if value == "left" else 1) * (0.45 * p.width - breadth / 2)
     start, end = 0.18, 0.22 - p.width
     a.add("wing", box((x, height / 2, (start + end) / 2), (breadth, height, start - end)), "accent")
