@@ -36,9 +36,9 @@ def sheet(path: Path) -> None:
         assert posterior is not None
         ready = [prepared(shape) for shape in posterior.shapes]
         row = [picture(ready[0], *FRONT), *(picture(one, *BEHIND) for one in ready)]
-        rows.append(row + [np.full_like(row[0], 255)] * (4 - len(row)))
+        rows.append(row + [np.full_like(row[0], 255)] * (5 - len(row)))
         notes.append(f"{item.category}: {posterior.attribute} {', '.join(posterior.values)}")
-    heads = ("its image", "value 1, from behind", "value 2", "value 3")
+    heads = ("its image", "value 1, from behind", "value 2", "value 3", "value 4")
     drawing.save_image(drawing.grid(rows, heads, notes), path)
 
 

@@ -92,6 +92,18 @@ _CABINET: dict[str, Attribute] = {
     "open_door": "none", "wing": "none", "hutch": "none", "on_top": "none", "back": "board", "depth": 0.12,
     "board": 0.02, "open_angle": 45.0, "wing_width": 0.3, "hutch_height": 0.3,
 }  # fmt: skip
+_FRONT = (
+    choice("fronts", "what closes the compartments", doors=1, drawers=1),
+    choice("base", "what it stands on", plinth=1, none=1),
+    choice("crown", "what ends it above", none=1, plate=1, pediment=1),
+    choice("handle", "handles of doors and drawers", knob=2, bar=2, none=1),
+    integer("columns", 1, 4, "compartments side by side"),
+    integer("rows", 1, 5, "compartments above each other"),
+    real("width", 0.95, 1.15, "width in m"),
+    real("height", 0.95, 1.15, "height of the body in m"),
+    real("base_height", 0.04, 0.12, "height of the base in m"),
+    *COLOUR_ATTRIBUTES,
+)
 DEPTHS = {"shallow": 0.2, "middle": 0.55, "deep": 1.0}  # in units of the larger of width and height
 
 
@@ -108,6 +120,21 @@ def _carcass(a: Assembly, p: SimpleNamespace, value: str) -> None:
     if floor:
         a.add("carcass", box((0, (floor + 0.03 * p.height) / 2, z),
                              (0.85 * p.width, floor + 0.03 * p.height, 0.99 * depth)), "dark")  # fmt: skip
+
+
+# ---- the same front with one long box behind it: the bar with a square at one of four corners, in space
+
+_CORNERS = {"low_left": (-1, -1), "low_right": (1, -1), "high_left": (-1, 1), "high_right": (1, 1)}
+_BOX = 0.36  # share of width and height; as deep as the cabinet is wide
+
+
+def _corner(a: Assembly, p: SimpleNamespace, value: str) -> None:
+    """A box near one of the corners, left and right as the camera sees it."""
+    floor = p.base_height if p.base == "plinth" else 0.0
+    x, y = (0.5 * (0.92 - _BOX) * sign for sign in _CORNERS[value])
+    start, end = -0.03, 0.06 - max(p.width, p.height)
+    centre = (x * p.width, floor + (0.5 + y) * p.height, (start + end) / 2)
+    a.add("corner", box(centre, (_BOX * p.width, _BOX * p.height, start - end)), "accent")
 
 
 # ---- a seat seen from behind: to which side does its wing reach forwards?
@@ -147,18 +174,8 @@ KINDS: dict[str, Kind] = {
             real("foot_height", 0.1, 0.4, "height of the foot, times 0.35, in units of the height"),
             *COLOUR_ATTRIBUTES,
         ), _mug, _handle),
-        Kind("cabinet_depth", "depth", {"shallow": 0.5, "middle": 0.0, "deep": 0.5}, (
-            choice("fronts", "what closes the compartments", doors=1, drawers=1),
-            choice("base", "what it stands on", plinth=1, none=1),
-            choice("crown", "what ends it above", none=1, plate=1, pediment=1),
-            choice("handle", "handles of doors and drawers", knob=2, bar=2, none=1),
-            integer("columns", 1, 4, "compartments side by side"),
-            integer("rows", 1, 5, "compartments above each other"),
-            real("width", 0.95, 1.15, "width in m"),
-            real("height", 0.95, 1.15, "height of the body in m"),
-            real("base_height", 0.04, 0.12, "height of the base in m"),
-            *COLOUR_ATTRIBUTES,
-        ), _cabinet, _carcass),
+        Kind("cabinet_depth", "depth", {"shallow": 0.5, "middle": 0.0, "deep": 0.5}, _FRONT, _cabinet, _carcass),
+        Kind("cabinet_corner", "corner", dict.fromkeys(_CORNERS, 0.25), _FRONT, _cabinet, _corner),
         Kind("chair_side", "wing", {"left": 0.5, "right": 0.5}, (
             choice("top", "what ends the back rest above", plain=1, rail=1, pillow=1),
             real("width", 1.0, 1.3, "width of the seat in m"),
