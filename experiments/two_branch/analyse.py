@@ -181,8 +181,10 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
 
 
 def show(title: str, rows: Sequence[Row]) -> None:
-    """A table on standard output."""
+    """A table on standard output, of the columns that fit in it; the CSV has all."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
+    if title == "branches":
+        columns = [key for key in columns if not key.endswith(("_low", "_high", "_random", "_equal"))]
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*(f"{row[k]:.3f}" if isinstance(row.get(k), float) else str(row.get(k, "")) for k in columns))
