@@ -34,7 +34,8 @@ def run(datasets, tmp_path):
 def pairs():
     """Each encoder and each head at least once, each encoder with two heads."""
     for i, encoder in enumerate(ENCODERS):
-        yield encoder, HEADS[i % len(HEADS)]
+        slow = [pytest.mark.slow] if encoder == "resnet50" else []  # as long as all others together
+        yield pytest.param(encoder, HEADS[i % len(HEADS)], marks=slow)
         if encoder != "resnet50":
             yield encoder, HEADS[(i + 2) % len(HEADS)]
 

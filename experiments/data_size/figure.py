@@ -151,7 +151,7 @@ def draw_left_out(axes: Axes, pairs: Sequence[LeftOut]) -> None:
             axes.plot(ends[1], y + shift, "o", mfc="white", color=COLOURS[row], ms=6)
     axes.set_yticks(range(len(pairs)), [pair.category for pair in pairs])
     axes.set(xlim=(0, 1), xlabel="F at 5 % on that category", title="● in training  ○ left out of training")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="upper right")
 
 
 def draw(cells: Sequence[Cell], pairs: Sequence[LeftOut], path: Path) -> None:

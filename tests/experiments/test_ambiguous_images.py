@@ -71,6 +71,7 @@ def trained(datasets, folder, loss, *more):
     return folder
 
 
+@pytest.mark.slow
 def test_tiny_runs_give_the_table_and_the_figure(datasets, tmp_path):
     runs = [trained(datasets, tmp_path / loss, loss, "data=ambiguous") for loss in ("cd", "emd")]
     table = analyse(runs, tmp_path / "out", images=3, points=64, steps=3)

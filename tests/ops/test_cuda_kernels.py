@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="triton has no wheels elsewhere")
 
 
+@pytest.mark.slow
 @linux
 def test_kernels_in_triton_s_interpreter():
     """In a process of its own: the variable must stand before triton is imported, and rules out compiled kernels."""
