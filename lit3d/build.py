@@ -156,3 +156,18 @@ def load_module(path: str | Path, trusted: Sequence[str] = ()) -> Reconstruction
     except RuntimeError as error:
         raise UserError(f"{path}: the weights do not fit the config stored with them: {_short(error)}") from None
     return module.eval()
+
+
+def load_image_module(path: str | Path, trusted: Sequence[str] = ()) -> ReconstructionModule:
+    """As `load_module`, for what needs images.
+
+    Raises:
+        UserError: also for a free point set that was trained against a shape family.
+    """
+    module = load_module(path, trusted)
+    if "synthesis" not in module.config["data"]:
+        raise UserError(
+            f"{path} was trained against the shape family '{module.config['data'].get('name')}', which has no images: "
+            "its points and numbers are in points.npz and results.json of its run folder"
+        )
+    return module

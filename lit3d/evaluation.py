@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit3d import trust
-from lit3d.build import instantiate, load_module
+from lit3d.build import instantiate, load_image_module
 from lit3d.callbacks import Results, write_atomically
 from lit3d.config import fast_precision
 from lit3d.errors import UserError
@@ -53,7 +53,7 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> Plain:
 def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float | None:
     _check_choices(config)
     began, trusted = time.monotonic(), config["lit3d"]["trust"]
-    trained = load_module(config["checkpoint"], trusted) if config["checkpoint"] else None
+    trained = load_image_module(config["checkpoint"], trusted) if config["checkpoint"] else None
     if trained is None:
         shape_files(Path(config["predictions"]))  # a mistake there is said before a dataset is made
     before = {} if trained is None else trained.config

@@ -11,7 +11,7 @@ import torch
 from rich.progress import track
 
 from lit3d import drawing, photos
-from lit3d.build import load_module
+from lit3d.build import load_image_module
 from lit3d.callbacks import write_atomically
 from lit3d.errors import UserError
 from lit3d.export import check_format, export_onnx
@@ -33,7 +33,7 @@ def predict(config: dict[str, Any]) -> list[Path]:
     if config["export"]:
         check_format(config["export"])
     _check_count(config["answers"])
-    module = load_module(config["checkpoint"])
+    module = load_image_module(config["checkpoint"])
     if config["answers"] > 1 and not getattr(module.network, "noise", 0):
         raise UserError(
             f"answers={config['answers']}: this network has one answer to an image, because it reads no random vector; "

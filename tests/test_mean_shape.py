@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lit3d.build import instantiate, plain
+from lit3d.build import instantiate, load_image_module, plain
 from lit3d.callbacks import mean_shape_picture
 from lit3d.config import compose, composition_mistake
 from lit3d.errors import UserError
@@ -37,6 +37,8 @@ def test_a_run_writes_numbers_points_frames_and_a_picture(tmp_path, capsys):
         assert kept["members"].shape == (4, 50, 2)
         assert kept["hidden"].tolist() == [0, 1, 2, 3]
     assert (tmp_path / "media" / "mean_shape.png").stat().st_size > 5000
+    with pytest.raises(UserError, match=r"shape family 'corners', which has no images"):
+        load_image_module(tmp_path / "checkpoints" / "last.ckpt")  # as predict and evaluate do
     said = capsys.readouterr().out
     assert "corners: 50 free points, emd+cd" in said
     assert "at place 3" in said
