@@ -39,7 +39,7 @@ class FamilyDataModule(pl.LightningDataModule):
 
     def __init__(
         self, name: str, family: Family, points: int = 200, batch_size: int = 8, sampling: str = "stratified",
-        hidden_sampling: str = "stratified", test_batches: int = 64, seed: int = 0,
+        hidden_sampling: str = "stratified", test_batches: int = 32, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         for key, value in {"points": points, "batch_size": batch_size, "test_batches": test_batches}.items():
