@@ -78,7 +78,26 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
     OmegaConf.register_new_resolver("evaluated", evaluated, replace=True)
     OmegaConf.register_new_resolver("monitored", monitored, replace=True)
+    OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
+    OmegaConf.register_new_resolver("job_number", job_number, replace=True)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:4], use_cache=True, replace=True)
+
+
+def sweep_folder() -> str | None:
+    """Name of the folder of the sweep that a job belongs to: its group in dashboards. None outside of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
+
+
+def job_number() -> str:
+    """What tells the runs of a sweep apart in dashboards: `-3` in its fourth job, nothing outside of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return "" if sweep_folder() is None else f"-{HydraConfig.get().job.num}"
 
 
 def fast_precision() -> str:
