@@ -29,6 +29,11 @@ EXAMPLES = {
         ("python -m lit3d.evaluate checkpoint=best.ckpt protocol=all", "a run's weights, as papers score"),
         ("python -m lit3d.evaluate predictions=shapes data=grammar", "score .ply, .obj, .npz of any software"),
     ),
+    "report": (
+        ("python -m lit3d.report runs=multirun/DATE", "a sweep as one HTML page, offline"),
+        ("python -m lit3d.report 'runs=[outputs/a,outputs/b]' baseline=a", "these runs; gains over a"),
+        ("python -m lit3d.report runs=multirun/DATE format=md output=-", "tables in the terminal"),
+    ),
     "predict": (
         ("python -m lit3d.predict checkpoint=best.ckpt image=photo.jpg", "a photo -> .ply, .glb, picture"),
         ("python -m lit3d.predict checkpoint=best.ckpt export=onnx", "the network for elsewhere"),
