@@ -34,6 +34,10 @@ EXAMPLES = {
         ("python -m lit3d.report 'runs=[outputs/a,outputs/b]' baseline=a", "these runs; gains over a"),
         ("python -m lit3d.report runs=multirun/DATE format=md output=-", "tables in the terminal"),
     ),
+    "dashboard": (
+        ("python -m lit3d.dashboard dry_run=true", "what would be created, without an account"),
+        ("python -m lit3d.dashboard entity=ME project=lit3d", "create it"),
+    ),
     "predict": (
         ("python -m lit3d.predict checkpoint=best.ckpt image=photo.jpg", "a photo -> .ply, .glb, picture"),
         ("python -m lit3d.predict checkpoint=best.ckpt export=onnx", "the network for elsewhere"),

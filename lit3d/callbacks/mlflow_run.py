@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ FOLDER = "lit3d.folder"  # the tag that says which run folder an MLflow run belo
 
 def mlflow_logger(
     folder: str | Path, tracking_uri: str, experiment_name: str, resume: Any = None, group: str | None = None,
-    labels: Sequence[str] = (), **options: Any,
+    labels: Mapping[str, str] | None = None, **options: Any,
 ) -> MLFlowLogger:  # fmt: skip
     """A logger for the run in `folder`; a resumed run goes on in the MLflow run that it began.
 
@@ -25,7 +25,7 @@ def mlflow_logger(
         experiment_name: the experiment; MLflow keeps artifacts by experiment, not by run.
         resume: the run's own key `resume`; where it is empty, a new MLflow run begins.
         group: what runs of a sweep share, as the tag `lit3d.group`.
-        labels: W&B's tags, as the tag `lit3d.tags`, separated by commas.
+        labels: W&B's tags, as tags `lit3d.<name>`.
         options: further arguments of Lightning's `MLFlowLogger`.
     """
     with kept_environment("MLFLOW_"):
@@ -42,7 +42,7 @@ def mlflow_logger(
             [experiment.experiment_id], f"tags.`{FOLDER}` = '{here}'", max_results=1
         )  # fmt: skip
         earlier = found[0].info.run_id if found else None
-    tags = {FOLDER: here, "lit3d.group": group or "", "lit3d.tags": ",".join(labels)}
+    tags = {FOLDER: here, "lit3d.group": group or ""} | {f"lit3d.{k}": v for k, v in (labels or {}).items()}
     return MLFlowLogger(
         experiment_name=experiment_name, tracking_uri=tracking_uri, run_id=earlier, tags=tags, **options
     )

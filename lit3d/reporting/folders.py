@@ -57,7 +57,7 @@ class Run:
     @property
     def scored_on(self) -> tuple[str, str, int, int]:
         """Name and version of the data, numbers of points n and m: only runs that agree in all may be compared."""
-        data, counts, family = (_table(self.results.get(k)) for k in ("data", "counts", "family"))
+        data, counts, family = (as_table(self.results.get(k)) for k in ("data", "counts", "family"))
         if self.of_points:
             return str(family.get("name")), "free points", int(family.get("dimension") or 2), 0
         return str(data.get("name")), str(data.get("version")), int(counts.get("n") or 0), int(counts.get("m") or 0)
@@ -147,11 +147,13 @@ def _read(folder: Path, name: str) -> Run:
     notes += [note] if note else []
     curves, note = _curves(folder / "metrics.csv")
     notes += [note] if note else []
-    found = {"samples": samples, "scores": scores, "curves": curves, "times": read_times(folder)}
-    return replace(run, **found, notes=tuple(notes))
+    return replace(
+        run, samples=samples, scores=scores, curves=curves, times=read_times(folder), notes=tuple(notes)
+    )
 
 
-def _table(value: Any) -> dict[str, Any]:
+def as_table(value: Any) -> dict[str, Any]:
+    """A part of a JSON file that should be a table; nothing where it is something else."""
     return value if isinstance(value, dict) else {}
 
 

@@ -73,7 +73,8 @@ def _body(contents: Contents, data: dict[str, Any]) -> list[str]:
 
 def page_data(contents: Contents) -> tuple[dict[str, Any], dict[str, str]]:
     """What the scripts read, and notes by run about what could not be drawn."""
-    pool, notes = Pool(), {}
+    pool = Pool()
+    notes: dict[str, str] = {}
     found: list[dict[str, Any]] = []
     for block in contents.blocks:
         views, wrong = gallery(contents.runs, contents.members(block), pool)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,15 +16,15 @@ class Td:
     title: str = ""
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[Td | str]], kind: str = "") -> str:
-    """A table that a click on a head sorts; rows of class `beside` stay below."""
+def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], kind: str = "") -> str:
+    """A table that a click on a head sorts; cells are `Td` or text, and rows that begin with a reference stay below."""
     top = "".join(f'<th scope="col" tabindex="0">{escape(h)}</th>' for h in heads)
     body = "".join(f"<tr{_row_kind(row)}>{''.join(map(_td, row))}</tr>" for row in rows)
     inner = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
     return f'<div class="wide"><table class="sortable {kind}">{inner}</table></div>'
 
 
-def _row_kind(row: Sequence[Td | str]) -> str:
+def _row_kind(row: Sequence[Any]) -> str:
     first = row[0]
     return ' class="beside"' if isinstance(first, Td) and first.kind == "reference" else ""
 

@@ -2,7 +2,9 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +19,7 @@ from lit3d.reporting.words import head, main_metric
 
 COLOURS = ("#1f77b4", "#e4572e", "#2a9d5c", "#8e44ad", "#c98a00", "#17a2b8", "#d63384", "#6c757d", "#7a5c3e", "#264653")
 SETS = 5  # free point sets of a family that are drawn, at most
-Painter = Callable[[Sequence[Axes]], None]
+Painter = Callable[[Any], None]  # takes a part of the figure
 
 
 def render(contents: Contents, title: str) -> bytes:
@@ -26,14 +28,14 @@ def render(contents: Contents, title: str) -> bytes:
     for block in contents.blocks:
         for split in block.splits:
             height = 1.1 + 0.32 * max(2, len(split.cells))
-            rows.append((height, lambda axes, b=block, s=split: _scores(axes, contents, b, s)))  # type: ignore[misc]
-    rows += [(2.6, lambda axes, f=family: _family(axes, contents, f)) for family in contents.families]  # type: ignore[misc]
+            rows.append((height, partial(_scores, contents=contents, block=block, split=split)))
+    rows += [(2.6, partial(_family, contents=contents, family=family)) for family in contents.families]
     figure = Figure(figsize=(13, 0.5 + sum(h for h, _ in rows)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     parts = np.atleast_1d(np.array(figure.subfigures(len(rows), 1, height_ratios=[h for h, _ in rows]), object))
     for part, (_, paint) in zip(parts, rows, strict=True):
-        paint([part] if paint.__defaults__ and isinstance(paint.__defaults__[0], Family) else part.subplots(1, 3))
+        paint(part)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
@@ -47,11 +49,12 @@ def _short(label: str, most: int = 34) -> str:
     return label if len(label) <= most else f"{label[: most // 2 - 1]}…{label[-most // 2 :]}"
 
 
-def _scores(axes: Sequence[Axes], contents: Contents, block: Block, split: Split) -> None:
+def _scores(part: Any, contents: Contents, block: Block, split: Split) -> None:
+    """Scores, gains and curves side by side."""
     metric = main_metric(split)
     if metric is None:
         return
-    left, middle, right = axes
+    left, middle, right = axes = part.subplots(1, 3)
     labels = list(split.cells)
     for y, label in enumerate(labels):
         colour, cell = _colour(contents, label), split.cells[label].get(metric)
@@ -90,7 +93,8 @@ def _curves(ax: Axes, contents: Contents, block: Block, metric: str) -> None:
     ax.set_title(f"{head(metric)} in validation, by optimiser step", fontsize=8, loc="left")
 
 
-def _family(parts: Sequence[Axes], contents: Contents, family: Family) -> None:
+def _family(part: Any, contents: Contents, family: Family) -> None:
+    """Two members, then a set of each setting."""
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for i in family.members:
         label = contents.setting_of(i)
@@ -104,7 +108,7 @@ def _family(parts: Sequence[Axes], contents: Contents, family: Family) -> None:
         return
     members = next(iter(found.values()))[1][:2]
     square = mean_shape_picture.frame(*members, *(points for points, _ in found.values()))
-    axes = parts[0].subplots(1, len(members) + len(found))
+    axes = part.subplots(1, len(members) + len(found))
     for k, (ax, member) in enumerate(zip(axes, members, strict=False)):
         mean_shape_picture.scatter(ax, member, mean_shape_picture.MEMBER, square, 3)
         ax.set_title(f"{family.name}: a member" if k == 0 else "another", fontsize=8, loc="left")

@@ -179,7 +179,7 @@ def failures(contents: Contents) -> str:
         "failures", "Failures, coverage, what is left out",
         paragraph("An empty or non-finite prediction is a failure and counts with the worst score.", "note"),
         table(["run", "split", "images", "failures", "coverage"], rows) if rows else "",
-        heading("Left out") + table(["folder", "reason"], out, "left-out") if out else paragraph("All folders are used."),
+        *([heading("Left out"), table(["folder", "reason"], out, "left-out")] if out else []),
         heading("Notes") + table(["run", "note"], notes, "notes") if notes else "",
     )  # fmt: skip
 

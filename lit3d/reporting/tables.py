@@ -8,7 +8,7 @@ import numpy as np
 
 from lit3d.errors import UserError, did_you_mean
 from lit3d.metrics.point_sets import more_is_better
-from lit3d.reporting.folders import Run
+from lit3d.reporting.folders import Run, as_table
 from lit3d.reporting.settings import Setting
 from lit3d.reporting.statistics import holm, paired
 from lit3d.summary import HEADS, NAMES
@@ -174,8 +174,7 @@ def best_of(cells: Mapping[str, Mapping[str, Cell]], metrics: Sequence[str]) -> 
 def _references(runs: Sequence[Run], split: str) -> dict[str, dict[str, float]]:
     rows: dict[str, list[Mapping[str, float]]] = {}
     for run in runs:
-        parts = run.results.get("references")
-        for name, row in (parts.get(split, {}) if isinstance(parts, dict) else {}).items():
+        for name, row in as_table(as_table(run.results.get("references")).get(split)).items():
             rows.setdefault(name, []).append(row["mean"])
     return {NAMES.get(k, k.replace("_", " ")): {m: c.mean for m, c in _cells(v).items()} for k, v in rows.items()}
 
@@ -256,7 +255,7 @@ def verdict(gain: Gain) -> str:
 def facts_of(run: Run) -> dict[str, Any]:
     """System facts of a run in one flat table."""
     results = run.results
-    system, seconds = (results.get(k) if isinstance(results.get(k), dict) else {} for k in ("system", "seconds"))
+    system, seconds = (as_table(results.get(k)) for k in ("system", "seconds"))
     took = {f"{k} seconds": round(float(v), 1) for k, v in seconds.items()}
     plain = {"seed": results.get("seed"), "steps": results.get("steps"), "parameters": results.get("parameters")}
     return plain | took | {k: v for k, v in system.items() if not isinstance(v, (dict, list))}

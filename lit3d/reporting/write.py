@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from lit3d.reporting import csv_table, html, markdown, picture
 from lit3d.reporting.contents import Contents, gather
 from lit3d.reporting.folders import common_folder
 
-FORMATS = {"html": html.render, "md": markdown.render, "csv": csv_table.render, "png": picture.render}
+FORMATS: dict[str, Callable[[Contents, str], str | bytes]] = {
+    "html": html.render, "md": markdown.render, "csv": csv_table.render, "png": picture.render,
+}  # fmt: skip
 
 
 def report(config: Mapping[str, Any]) -> tuple[Contents, Path | None]:

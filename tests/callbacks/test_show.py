@@ -172,10 +172,11 @@ def test_every_logger_carries_name_group_and_tags(shown):
     run = wandb_run(shown)
     assert (run["name"], run["group"]) == ("pointset-cd-s0", "together")
     assert sorted(run["tags"]) == ["cd", "grammar", "pointset"]
-    assert (run["config"]["group"], run["config"]["tags"]) == ("together", ["pointset", "cd", "grammar"])
+    labels = {"model": "pointset", "loss": "cd", "data": "grammar"}
+    assert (run["config"]["group"], run["config"]["labels"]) == ("together", labels)
     with sqlite3.connect(shown.parent / "new" / "mlflow.db") as database:
         tags = dict(database.execute("select key, value from tags").fetchall())
-    assert (tags["lit3d.group"], tags["lit3d.tags"]) == ("together", "pointset,cd,grammar")
+    assert {k: tags[f"lit3d.{k}"] for k in ("group", *labels)} == {"group": "together"} | labels
 
 
 def test_the_jobs_of_a_sweep_share_a_group_and_have_names_of_their_own(tmp_path):

@@ -71,14 +71,17 @@ def write_run(folder, model="pointset", loss="cd", seed=0, images=40, quality=0.
         "paths": {"data": "datasets", "output": str(folder)}, "model": {"name": model, "optimizer": {"lr": 0.0007}},
         "loss": {loss: {"_target_": f"lit3d.losses.{loss}", "weight": 1.0}}, "seed": seed,
         "data": {"name": "grammar", "frame": "viewer"},
-        "trainer": {"max_steps": steps, "default_root_dir": str(folder)}, "name": f"{model}-{loss}", **changes,
+        "trainer": {"max_steps": steps, "default_root_dir": str(folder)}, "name": f"{model}-{loss}",
+        **changes,
     })  # fmt: skip
     dump(folder / "results.json", {
-        "test": means, "test_by_class": table, "test_failures": 0, "test_coverage": 1.0, "references": {"test": beside},
+        "test": means, "test_by_class": table, "test_failures": 0, "test_coverage": 1.0,
+        "references": {"test": beside},
         "counts": {"n": 1024, "m": 10000, "images": images, "objects": images // 2},
         "data": {"name": "grammar", "version": "0123456789"},
         "steps": steps, "parameters": 7_000_000, "model": model, "loss": [loss], "seed": seed,
-        "system": {"torch": "2.13.0", "accelerator": "cpu"}, "seconds": {"data": 1.0, "training": 300.0 + seed, "test": 9.0},
+        "system": {"torch": "2.13.0", "accelerator": "cpu"},
+        "seconds": {"data": 1.0, "training": 300.0 + seed, "test": 9.0},
     })  # fmt: skip
     dump(folder / "status.json", {"status": "finished", "reason": None, "seconds": 310.0})
     head = ["split", "object", "category", "view", *scores, "failure", "mean_shape/fscore_5pct"]

@@ -18,7 +18,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 function select(label, options, onchange, chosen = 0) {
-  const list = make("select", {}, ...options.map(([value, text]) => make("option", { value, textContent: text })));
+  const list = make("select", { "aria-label": label }, ...options.map(([value, text]) => make("option", { value, textContent: text })));
   list.selectedIndex = Math.max(0, chosen);
   list.addEventListener("change", () => onchange(list.value));
   return { list, node: make("label", {}, `${label} `, list) };
