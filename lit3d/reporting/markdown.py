@@ -1,5 +1,6 @@
 """A report as Markdown: for papers, notes and terminals."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from lit3d.reporting.contents import Contents
@@ -74,8 +75,8 @@ def _categories(split: Split) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Text of a run folder: a bar would end a cell, a line break the row."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text of a run folder: a bar would end a cell, a line break the row, and what looks like a tag would be one."""
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", " ".join(text.split()).replace("|", "\\|"))
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], escaped: bool = False) -> Iterator[str]:

@@ -73,10 +73,11 @@ def _scores(part: Any, contents: Contents, block: Block, split: Split) -> None:
     for name, row in split.references.items():
         if metric in row:
             left.axvline(row[metric], color="#bbbbbb", lw=0.8, ls=":")
-            left.annotate(name, (row[metric], -0.5), fontsize=5.5, color="#888888", rotation=30)
+            foot = (row[metric], len(labels) - 0.55)
+            left.annotate(name, foot, fontsize=6, color="#888888", rotation=90, ha="right", va="bottom")
     middle.axvline(0, color="#888888", lw=0.8)
     title = f"{block.title}\n{split.name}: {head(metric)}, each run and the mean"
-    left.set_title(title, fontsize=8, loc="left", pad=16)
+    left.set_title(title, fontsize=8, loc="left")
     middle.set_title(f"gain over {_short(block.baseline)}\nwith its 95 % interval over objects", fontsize=8, loc="left")
     _curves(right, contents, block, metric)
     for ax in axes:

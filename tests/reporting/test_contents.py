@@ -57,6 +57,16 @@ def test_a_single_run_and_settings_that_vary_together(make):
     assert {"loss", "seed"} <= set(found.varied[0].others)
 
 
+def test_an_evaluation_stands_beside_runs(make):
+    """Its config has no model and no loss of its own: results.json says which was scored."""
+    make.run(make.root / "a", model="pointset", loss="cd", seed=0)
+    folder = make.run(make.root / "b", model="mesh_deform", loss="emd", seed=3)
+    (folder / "config.yaml").write_text("name: b\npaths: {output: x}\ndata: {name: grammar, frame: viewer}\n")
+    found = gather([make.root])
+    assert [s.label.split(",")[0] for s in found.settings] == ["pointset", "mesh_deform"]
+    assert found.blocks[0].splits[0].gains[""]
+
+
 def test_folders_are_in_the_order_of_their_numbers(make):
     for n in (0, 2, 10):
         make.run(make.root / f"{n}_x", seed=n)

@@ -111,7 +111,7 @@ def test_the_gallery_is_sorted_by_where_two_runs_differ(opened):
     found = page.evaluate(gains)
     assert len(found) == 24
     assert [abs(g) for g in found] == sorted((abs(g) for g in found), reverse=True)
-    page.get_by_label("sort by").select_option("b")
+    page.get_by_label("sort by", exact=True).select_option("b")
     assert page.evaluate(gains) == sorted(found, reverse=True)
     shown = page.locator("#gallery .scene .caption").first.inner_text()
     page.locator("#gallery tr[data-gain]").nth(5).click()
@@ -161,10 +161,10 @@ def test_charts_draw_for_every_choice(opened):
     curves = page.locator("#curves")
     curves.get_by_label("by", exact=True).select_option("seconds")
     assert page.evaluate(f"Math.max(...{plot.format('curves')}.data[0].x)") == pytest.approx(300, rel=0.05)
-    curves.get_by_label("curve").select_option("train/loss")
+    curves.get_by_label("curve", exact=True).select_option("train/loss")
     assert page.evaluate(plot.format("curves") + ".layout.yaxis.type") == "log"
     opened.go("distributions")
-    page.locator("#distributions").get_by_label("score").select_option("normal_consistency")
+    page.locator("#distributions").get_by_label("score", exact=True).select_option("normal_consistency")
     assert page.evaluate(plot.format("distributions") + ".data.length") == 4  # meshes alone have it
 
 
