@@ -131,7 +131,7 @@ def _read(folder: Path, name: str) -> Run:
     status = _json(folder / "status.json") if (folder / "status.json").is_file() else {}
     state, reason = str(status.get("status")), status.get("reason")
     if state == "failed":
-        raise _Unusable(f"failed: {str(reason)[:300]}")
+        raise _Unusable(f"failed: {str(reason)[:300].rstrip(': ')}")
     if not (folder / "results.json").is_file():
         if state == "running":
             raise _Unusable("unfinished: still running, or cut short (resume= goes on with it)")

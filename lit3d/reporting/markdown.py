@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from lit3d.reporting.contents import Contents
 from lit3d.reporting.tables import Block, Split, verdict
-from lit3d.reporting.words import METHOD, cell_text, gain_text, head, headlines, main_metric, number, p_text
+from lit3d.reporting.words import METHOD, cell_text, gain_text, head, headlines, main_metric, number, p_text, warning
 from lit3d.summary import HEADS
 
 
@@ -45,10 +45,12 @@ def _scores(split: Split) -> Iterator[str]:
     for label, cells in split.cells.items():
         texts = [cell_text(m, cells.get(m)) for m in metrics]
         marked = [f"**{t}**" if label in split.best.get(m, ()) else t for m, t in zip(metrics, texts, strict=True)]
-        rows.append([_plain(label), str(max((c.runs for c in cells.values()), default=0)), *marked])
-    rows += [[f"*{name}*", "", *(number(m, row[m]) if m in row else "–" for m in metrics)]
+        runs = str(max((c.runs for c in cells.values()), default=0))
+        rows.append([_plain(label), runs, split.images[label], *marked])
+    rows += [[f"*{name}*", "", "", *(number(m, row[m]) if m in row else "–" for m in metrics)]
              for name, row in split.references.items() if any(m in row for m in metrics)]  # fmt: skip
-    yield from _table(["setting", "runs", *map(head, metrics)], rows, escaped=True)
+    yield from _table(["setting", "runs", "images", *map(head, metrics)], rows, escaped=True)
+    yield from ("", warning(split)) if warning(split) else ()
 
 
 def _gains(block: Block, split: Split) -> Iterator[str]:

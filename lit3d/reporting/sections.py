@@ -7,7 +7,17 @@ from lit3d.reporting.contents import Contents
 from lit3d.reporting.free_points import Family
 from lit3d.reporting.markup import Td, folded, heading, paragraph, section, table
 from lit3d.reporting.tables import Block, Cell, Gain, Split, facts_of, verdict
-from lit3d.reporting.words import METHOD, cell_text, gain_text, head, headlines, main_metric, number, p_text
+from lit3d.reporting.words import (
+    METHOD,
+    cell_text,
+    gain_text,
+    head,
+    headlines,
+    main_metric,
+    number,
+    p_text,
+    warning,
+)
 from lit3d.summary import HEADS
 
 
@@ -51,18 +61,19 @@ def scores(contents: Contents) -> str:
             shown = [m for m in split.metrics if m in HEADS]
             further = [m for m in split.metrics if m not in HEADS]
             parts += [heading(f"{block.title}: {split.name}"), _scores(split, shown)]
+            parts += [paragraph(warning(split), "warning")] if warning(split) else []
             parts += [_comparison(block, split)]
             parts += [folded(f"{len(further)} further scores", _scores(split, further) if further else "")]
     return section("scores", "Scores", *parts)
 
 
 def _scores(split: Split, metrics: Sequence[str]) -> str:
-    rows = [[Td(label, kind="setting"), Td(str(_runs(split, label)), _runs(split, label)),
+    rows = [[Td(label, kind="setting"), Td(str(_runs(split, label)), _runs(split, label)), split.images[label],
              *(_score(split, label, m) for m in metrics)]
             for label in split.cells]  # fmt: skip
-    beside = [[Td(name, kind="reference"), Td(""), *(_reference(row, m) for m in metrics)]
+    beside = [[Td(name, kind="reference"), Td(""), Td(""), *(_reference(row, m) for m in metrics)]
               for name, row in split.references.items() if any(m in row for m in metrics)]  # fmt: skip
-    return table(["setting", "runs", *map(head, metrics)], [*rows, *beside], "scores")
+    return table(["setting", "runs", "images", *map(head, metrics)], [*rows, *beside], "scores")
 
 
 def _reference(row: Mapping[str, float], metric: str) -> Td:

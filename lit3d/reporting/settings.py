@@ -128,6 +128,8 @@ def _settings(
         differs = [len({rival[k] for rival in rivals}) > 1 for k in range(len(names))]
         parts = [_part(n, v) for n, v, told in zip(names, key[1:], differs, strict=True) if told]
         label = ", ".join(p for p in parts if p) or _default_label(columns, members[0])
+        if runs[members[0]].of_points:
+            label = f"{key[0][0]}: {label}"
         settings.append(Setting(_unique(label, columns["data"][members[0]], settings), tuple(members)))
     return settings
 

@@ -54,6 +54,7 @@ class Split:
         samples: identities of all images that any setting was scored on.
         scores: setting -> metric -> (s,) mean over its runs, NaN where it has none.
         coverage: run -> (failures, images).
+        images: setting -> how many images its runs were scored on, as text: a number or a range.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Split:
     samples: list[tuple[str, str, int]] = field(default_factory=list)
     scores: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     coverage: dict[str, tuple[int, int]] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -144,6 +146,9 @@ def _split(name: str, by_setting: Mapping[str, Sequence[Run]]) -> Split:
     for run in every:
         images = sum(s[0] == name for s in run.samples)
         split.coverage[run.name] = (int(run.results.get(f"{name}_failures") or 0), images)
+    for label, part in having.items():
+        counts = sorted({split.coverage[run.name][1] for run in part})
+        split.images[label] = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
     return split
 
 

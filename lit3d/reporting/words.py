@@ -56,6 +56,13 @@ def main_metric(split: Split) -> str | None:
     return "fscore_5pct" if "fscore_5pct" in split.metrics else next(iter(split.metrics), None)
 
 
+def warning(split: Split) -> str:
+    """What makes the means of a table hard to compare; nothing where all were scored on as many images."""
+    if len(set(split.images.values())) < 2:
+        return ""
+    return "These were scored on different numbers of images: compare gains, which are over images that both have."
+
+
 def headlines(contents: Contents) -> Iterator[str]:
     """What a person wants to know first, a sentence each."""
     runs, settings = len(contents.runs), len(contents.settings)

@@ -31,7 +31,8 @@ def test_settings_differ_in_the_seed_alone_and_are_named_by_what_varied(sweep):
     assert len(found.runs) == 12
     labels = {s.label: len(s.runs) for s in found.settings}
     assert labels == {
-        "pointset, cd": 2, "pointset, emd": 2, "mesh_deform, cd": 2, "mesh_deform, emd": 2, "cd": 2, "emd": 2,
+        "pointset, cd": 2, "pointset, emd": 2, "mesh_deform, cd": 2, "mesh_deform, emd": 2,
+        "circle: cd": 2, "circle: emd": 2,
     }  # fmt: skip
     free = {v.name: v for v in found.varied if not v.follows}
     assert list(free) == ["model", "loss", "seed"]
@@ -114,6 +115,9 @@ def test_only_images_that_both_have_are_compared(make):
     lines = (b / "per_sample.csv").read_text().splitlines()
     (b / "per_sample.csv").write_text("\n".join([lines[0], *reversed(lines[1:31])]) + "\n")
     split = gather([make.root]).blocks[0].splits[0]
+    assert split.images == {"cd": "40", "emd": "30"}
+    _, path = report(config([make.root]))
+    assert "different numbers of images" in path.read_text()
     gain = split.gains[""]["emd"]["fscore_5pct"]
     assert (gain.images, gain.objects) == (30, 15)
     own = split.scores["emd"]["fscore_5pct"]

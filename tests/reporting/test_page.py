@@ -137,7 +137,7 @@ def test_a_click_on_a_head_sorts_and_references_stay_below(opened):
     head = page.locator("#scores table.scores").first.locator("th", has_text="F 5 %")
     column = (
         "[...document.querySelector('#scores table.scores').tBodies[0].rows]"
-        ".map(r => [r.className, r.cells[3].dataset.sort])"
+        ".map(r => [r.className, r.cells[4].dataset.sort])"
     )
     for order in (False, True):
         head.click()
@@ -182,7 +182,7 @@ def test_free_point_sets_and_hostile_names(chromium, make, tmp_path):
     found.page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
     found.go("points")
     found.page.wait_for_selector("#points .family .main-svg")
-    assert found.page.evaluate("document.querySelector('#points .js-plotly-plot').data.length") == 5 + 2
+    assert found.page.evaluate("document.querySelector('#points .js-plotly-plot').data.length") == 3 + 2
     found.page.wait_for_selector("#points .gl canvas")
     found.page.wait_for_timeout(1500)
     assert share_drawn(found.picture("#points .gl")) > 0.005

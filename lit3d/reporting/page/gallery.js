@@ -68,7 +68,9 @@ class Gallery {
     const views = [...this.block.views];
     if (this.sort === "name") return views.sort((x, y) => `${x.category} ${x.object}`.localeCompare(`${y.category} ${y.object}`));
     const key = (v) => { const k = keys[this.sort](v); return Number.isNaN(k) ? Infinity : k; };
-    return views.map((v) => [key(v), v]).sort((x, y) => (x[0] === y[0] ? 0 : x[0] - y[0])).map(([, v]) => v);
+    const lacking = (v) => Number(!v.shapes[this.a]) + Number(!v.shapes[this.b]); // what cannot be looked at comes last
+    return views.map((v) => [lacking(v), key(v), v])
+      .sort((x, y) => x[0] - y[0] || (x[1] === y[1] ? 0 : x[1] - y[1])).map(([, , v]) => v);
   }
 
   draw() {

@@ -3,8 +3,9 @@
 
 function drawFamily(root, family) {
   const bySetting = DATA.settings.map((s) => family.runs.find((i) => DATA.runs[i].setting === s && family.sets[i] !== undefined)).filter((i) => i !== undefined);
+  const last = family.members.length - 1, few = [...new Set([0, Math.floor(last / 2), last])].filter((k) => k >= 0);
   const items = [
-    ...family.members.map((place, k) => ({ place, caption: `member ${k + 1}`, colour: "#8a94a3" })),
+    ...few.map((k) => ({ place: family.members[k], caption: `a member (${k + 1} of ${last + 1})`, colour: "#8a94a3" })),
     ...bySetting.map((i) => ({ place: family.sets[i], caption: runName(i), colour: colourOf(DATA.runs[i].setting) })),
   ];
   if (!items.length) return;
