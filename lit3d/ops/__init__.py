@@ -1,6 +1,6 @@
 """Pure functions on tensors: usable from a notebook, without Lightning, Hydra or files."""
 
-from lit3d.ops.camera import project, to_camera
+from lit3d.ops.camera import project, to_camera, to_target
 from lit3d.ops.entropic import sinkhorn
 from lit3d.ops.neighbours import chamfer, nearest
 from lit3d.ops.sampling import farthest_point_subset, random_subset
@@ -19,4 +19,5 @@ __all__ = [
     "sinkhorn",
     "sliced_wasserstein",
     "to_camera",
+    "to_target",
 ]
