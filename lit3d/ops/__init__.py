@@ -1,6 +1,6 @@
 """Pure functions on tensors: usable from a notebook, without Lightning, Hydra or files."""
 
-from lit3d.ops.camera import project, to_camera
+from lit3d.ops.camera import project, to_camera, to_target
 from lit3d.ops.depth import edge_band, unproject, valid_depth
 from lit3d.ops.depth_normals import normals_from_depth
 from lit3d.ops.entropic import sinkhorn
@@ -23,6 +23,7 @@ __all__ = [
     "sinkhorn",
     "sliced_wasserstein",
     "to_camera",
+    "to_target",
     "unproject",
     "valid_depth",
 ]
