@@ -90,17 +90,19 @@ def verdict(rows: Sequence[Row]) -> list[str]:
 
 
 def analyse(folder: Path, out: Path) -> list[str]:
-    """Everything; returns the verdict.
+    """Everything; returns the verdict. Rows without a network are those of the first run that scored them.
 
     Raises:
         UserError: no runs, or a checkpoint that cannot be loaded.
     """
     runs = by_variant(folder, tuple(VARIANTS), "python -m experiments.depth_losses.train")
     results = {v: [json.loads((f / "results.json").read_text()) for f in folders] for v, folders in runs.items()}
-    rows, references = score_rows(runs), reference_rows(next(iter(results.values()))[0])
+    referenced = (one for found in results.values() for one in found if "references" in one)
+    rows, references = score_rows(runs), reference_rows(next(referenced, {}))
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "scores.csv", [*rows, *references])
-    show("scores: mean ± spread over seeds; AbsRel* aligned by the median", wide([*rows, *references]))
+    columns = ["", *dict.fromkeys(HEADS[score] for score in HEADS if any(r["score"] == score for r in rows))]
+    show("scores: mean ± spread over seeds; AbsRel* aligned by the median", wide([*rows, *references]), columns)
     show(f"less {rows[0]['variant']}: mean (95 % interval over objects)", differences(rows))
     floor = {r["score"]: r["mean"] for r in references if r["variant"] == "true visible surface"}.get(NORMAL)
     pairs = {v: [(one["test"][DEPTH], one["test"][NORMAL]) for one in found] for v, found in results.items()}

@@ -24,6 +24,7 @@ from lit3d.structures.depth_map import geometric_normals
 PICKED = ("chair", "mug", "airplane", "car")  # categories that are shown where a dataset has them
 KEYS = ("image", "depth", "normal", "mask", "intrinsics", "pose", "points")
 SIZE = 192  # side of a cell, a multiple of the picture's
+WIDE = 1.2  # of the view from the side, in units of the longest side
 RADIUS = 0.05  # from which on a pixel is flying
 NEAR, FLYING = (0.42, 0.55, 0.72), (0.86, 0.16, 0.12)
 COLOURS = ("#444444", "#d0392b", "#e08e1b", "#9b6fc4", "#2b6cb0", "#2f9e60", "#17a2b8", "#8c6d46")
@@ -63,18 +64,27 @@ def shown(depth: torch.Tensor, mask: torch.Tensor, batch: Mapping[str, Any]) -> 
     side = from_the_side(points[0].double().numpy(), true_points[0].double().numpy(), flying.numpy())
     error = float(((depth - truth).abs() / truth)[valid].mean())
     angle = float(angles(normal, batch["normal"])[inside].mean())
-    cells = (*(drawing.fitted(x, SIZE, pixels=True) for x in maps), side)
+    cells = (*(closer(x, batch["mask"][0, 0].numpy()) for x in maps), side)
     return Shown(cells, (f"{error:.1%}", f"{angle:.0f}°", f"{float(flying.double().mean()):.0%} fly"))
+
+
+def closer(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The part of a square picture (h, h, 3) around the object, half, three quarters or all, in pixels of one size."""
+    h, rows, columns = len(mask), *np.nonzero(mask)
+    need = max(np.ptp(rows), np.ptp(columns)) + 5  # two pixels of margin
+    side = next((part for part in (h // 2, h * 3 // 4) if part >= need), h)
+    y, x = (int(np.clip((at.min() + at.max() - side + 1) // 2, 0, h - side)) for at in (rows, columns))
+    return drawing.fitted(picture[y : y + side, x : x + side], SIZE, pixels=True)
 
 
 def from_the_side(points: np.ndarray, truth: np.ndarray, flying: np.ndarray) -> np.ndarray:
     """Points (n, 3) in camera coordinates seen at a right angle to the view, the camera at the left, in parallel.
 
-    The picture is 1.4 units wide and centred on the true points; flying points are red.
+    The picture is `WIDE` units wide and centred on the true points; flying points are red.
     """
     far = 1000.0
     x, y, z = (points - (truth.min(0) + truth.max(0)) / 2).T
-    focal = SIZE / 1.4 * far
+    focal = SIZE / WIDE * far
     intrinsics = np.array([[focal, 0, SIZE / 2], [0, focal, SIZE / 2], [0, 0, 1]])
     colours = np.where(flying[:, None], FLYING, NEAR)
     return drawing.draw_points(np.stack([z, y, far - x], 1), intrinsics, SIZE, colours)
@@ -106,7 +116,7 @@ def draw_predictions(runs: Mapping[str, Path], path: Path) -> None:
     rows, notes = [], []
     for i, sample in enumerate(chosen):
         image = (sample["image"].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
-        first = (drawing.fitted(image, SIZE, pixels=True), *[np.full((SIZE, SIZE, 3), 255, np.uint8)] * 2)
+        first = (closer(image, sample["mask"][0].numpy()), *[np.full((SIZE, SIZE, 3), 255, np.uint8)] * 2)
         for j, what in enumerate(("depth", "normals of the depth", "from the side, camera at the left")):
             rows.append([first[j], *(noted(found[i].cells[j], found[i].notes[j]) for found in columns.values())])
             notes.append(f"{sample['category']}: {what}" if j == 0 else what)

@@ -95,7 +95,18 @@ def test_flying_points_are_red_and_the_near_side_is_left():
     assert blue.any()
     columns = [np.nonzero(mask)[1].mean() for mask in (red, blue)]
     assert columns[1] == pytest.approx(figure.SIZE / 2, abs=2)
-    assert columns[1] - columns[0] == pytest.approx(0.4 / 1.4 * figure.SIZE, abs=2)
+    assert columns[1] - columns[0] == pytest.approx(0.4 / figure.WIDE * figure.SIZE, abs=2)
+
+
+@pytest.mark.parametrize(("size", "shown"), [(20, 32), (40, 48), (60, 64)])
+def test_small_objects_are_shown_larger_in_whole_pixels(size, shown):
+    mask = np.zeros((64, 64), bool)
+    mask[64 - size :, 3 : 3 + size] = True  # at the lower border
+    picture = np.where(mask[..., None], (200, 30, 30), (255, 255, 255)).astype(np.uint8)
+    found = figure.closer(picture, mask)
+    factor = figure.SIZE // shown
+    assert (found[..., 1] < 255).sum() == size**2 * factor**2
+    assert found.shape == (figure.SIZE, figure.SIZE, 3)
 
 
 def test_a_scaled_prediction_is_shown_as_the_truth_and_an_empty_one_too():
