@@ -53,7 +53,8 @@ def read_depth(path: Path, scale: float | None = None) -> Float[np.ndarray, "h w
     except UserError:
         raise
     except Exception as error:  # zip, zlib, pickle and Pillow each report damage in their own way
-        raise UserError(f"depth {path} cannot be read ({type(error).__name__}: {error})") from None
+        text = " ".join(str(error).split())[:100]
+        raise UserError(f"depth {path} cannot be read ({type(error).__name__}: {text})") from None
     if values.ndim != 2 or values.dtype.kind not in "iuf":
         raise UserError(f"depth {path} must be numbers of shape (h, w), it is {values.dtype} {values.shape}")
     if values.dtype.itemsize == 1:
@@ -163,7 +164,8 @@ def checked_matrix(matrix: Any, what: str) -> Float[np.ndarray, "3 3"]:
     try:
         found = np.asarray(matrix, np.float64).reshape(3, 3)
     except (TypeError, ValueError):
-        raise UserError(f"intrinsics of {what} must be numbers, 3 x 3, got {matrix}") from None
+        got = np.asarray(matrix, object).tolist()
+        raise UserError(f"intrinsics of {what} must be numbers, 3 x 3, got {got}") from None
     found = found if np.array_equal(found[2], (0, 0, 1)) else found.T
     if not (np.array_equal(found[2], (0, 0, 1)) and np.isfinite(found).all() and min(found[0, 0], found[1, 1]) > 0):
         raise UserError(f"intrinsics of {what} must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], got {found.tolist()}")

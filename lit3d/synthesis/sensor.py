@@ -202,8 +202,9 @@ def mixed(z: Float[np.ndarray, "h w"], width: float, rng: np.random.Generator) -
     if not touched.any():
         return z
     around = np.stack([_moved(z, dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
-    low = np.where(around > 0, around, np.inf).min(0)
-    between = low + rng.random(z.shape) * (around.max(0) - low)
+    high = around.max(0)
+    low = np.where(around > 0, around, high).min(0)
+    between = low + rng.random(z.shape) * (high - low)
     return np.where(touched & (z > 0), between, z)
 
 
