@@ -1,11 +1,24 @@
-"""Training losses: pure functions (pred, target) -> (b,), wired to predictions by `Term`."""
+"""Training losses: pure functions (pred ..., target ...) -> (b,), wired to predictions by `Term`."""
 
 from lit3d.losses.chamfer_variants import dcd, hypercd, infocd
+from lit3d.losses.depth import (
+    berhu,
+    edge_aware_smoothness,
+    l1,
+    l2,
+    mask_bce,
+    multi_scale_gradient,
+    scale_and_shift_invariant,
+    silog,
+)
+from lit3d.losses.depth_normals import depth_normal, depth_normal_consistency, normal_cosine, virtual_normal
 from lit3d.losses.point_sets import cd, cd_l1, emd, emd_squared, l2_ordered, sinkhorn, sliced
 from lit3d.losses.terms import Term, check_terms, of_best
 from lit3d.losses.trial import check_sizes, try_terms
 
 __all__ = [
-    "Term", "cd", "cd_l1", "check_sizes", "check_terms", "dcd", "emd", "emd_squared", "hypercd", "infocd", "l2_ordered",
-    "of_best", "sinkhorn", "sliced", "try_terms",
+    "Term", "berhu", "cd", "cd_l1", "check_sizes", "check_terms", "dcd", "depth_normal", "depth_normal_consistency",
+    "edge_aware_smoothness", "emd", "emd_squared", "hypercd", "infocd", "l1", "l2", "l2_ordered", "mask_bce",
+    "multi_scale_gradient", "normal_cosine", "of_best", "scale_and_shift_invariant", "silog", "sinkhorn", "sliced",
+    "try_terms", "virtual_normal",
 ]  # fmt: skip
