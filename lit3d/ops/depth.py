@@ -4,6 +4,8 @@
 OpenCV's: x right, y down, z forward.
 """
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -71,6 +73,12 @@ def shifts(image: Tensor, radius: int, mode: str = "constant") -> dict[tuple[int
     return {
         (p, q): padded[..., radius + q : radius + q + h, radius + p : radius + p + w] for q in steps for p in steps
     }
+
+
+def pairs(image: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each pixel and its right neighbour, then each pixel and its lower one."""
+    yield image[..., :, :-1], image[..., :, 1:]
+    yield image[..., :-1, :], image[..., 1:, :]
 
 
 def is_jump(a: Tensor, b: Tensor, jump: float, pixels: int = 1) -> Tensor:
