@@ -156,6 +156,12 @@ class ShapeDataModule(LoadedDataModule):
         return self.reader
 
     @property
+    def image_size(self) -> tuple[int, int]:
+        """(h, w) of its images."""
+        side = self.info["image_size"] if self.source is None else self.synthesis.image_size
+        return side, side
+
+    @property
     def info(self) -> Mapping[str, Any]:
         """What dataset.json says."""
         return self.opened.info

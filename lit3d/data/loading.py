@@ -23,7 +23,12 @@ class LoadedDataModule(pl.LightningDataModule):
         workers: loader processes; 0 loads in the training process.
         seed: the run's seed.
         tested: splits that a test scores; an evaluation may choose others.
+        gives_points: whether samples hold true points: reference rows and scores of point sets need them.
+        unit: of length, for people.
     """
+
+    gives_points = True
+    unit = "longest side"
 
     batch_size: int
     validation_views: int

@@ -14,7 +14,7 @@ from lit3d.data import windows
 from lit3d.data.loading import PREVIEWS, LoadedDataModule
 from lit3d.data.rgbd_files import picture_size, read_depth
 from lit3d.data.rgbd_pairs import SHOWN, Pair, find_pairs
-from lit3d.data.rgbd_views import RgbdDataset, RgbdReader
+from lit3d.data.rgbd_views import RgbdDataset, RgbdReader, ahead
 from lit3d.data.sample import KEYS
 from lit3d.errors import UserError
 
@@ -49,6 +49,9 @@ class RgbdDataModule(LoadedDataModule):
     """
 
     frame = "viewer"  # a scene has no axes of its own: targets are in the camera's
+    gives_points = False
+    unit = "metre"
+    test_points = None
 
     def __init__(
         self, name: str, folder: str | Path, table: str | Path | None = None, sequence: str = "folder",
@@ -67,11 +70,12 @@ class RgbdDataModule(LoadedDataModule):
             raise UserError(f"data.crop is a share above 0 up to 1, data.mirror a probability; got {crop} and {mirror}")
         self.name, self.folder, self.sequence = name, Path(folder), sequence
         self.table = None if table is None else self._inside(Path(table))
-        self.size = (int(sides[0]), int(sides[1]))
+        self.image_size = (int(sides[0]), int(sides[1]))
         self.reader = RgbdReader(depth_scale, depth_range, intrinsics, pixel_centre)
         self.crop, self.mirror, self.batch_size, self.workers = crop, mirror, batch_size, workers
         self.validation_views, self.limit, self.seed = validation_views, limit, seed
         self.keys: tuple[str, ...] = ()
+        self.scored: tuple[str, ...] = ()
         self.left_out: list[Pair] = []
         self._pairs: list[Pair] | None = None
         self._medians: dict[tuple[str, int], float] = {}
@@ -80,8 +84,8 @@ class RgbdDataModule(LoadedDataModule):
     def _inside(self, path: Path) -> Path:
         return self.folder / path if (self.folder / path).is_file() else path
 
-    def need(self, keys: Sequence[str]) -> None:
-        """Say which keys networks and losses read.
+    def need(self, keys: Sequence[str], scored: Sequence[str] = ()) -> None:
+        """Say which keys networks and losses read; of those that metrics read it gives what it can.
 
         Raises:
             UserError: a key that a sensor does not give.
@@ -93,6 +97,7 @@ class RgbdDataModule(LoadedDataModule):
                     f"'{key}' is needed, but data={self.name} {why}: it gives {', '.join(GIVEN)}; model=depth fits it"
                 )
         self.keys = tuple(sorted({*self.keys, *keys}))
+        self.scored = tuple(key for key in scored if key in GIVEN)
 
     # --- finding and checking -------------------------------------------------------------------------------------
 
@@ -175,7 +180,7 @@ class RgbdDataModule(LoadedDataModule):
     @property
     def info(self) -> Mapping[str, Any]:
         """Size and categories."""
-        return {"image_size": self.size, "categories": sorted({pair.category for pair in self.pairs})}
+        return {"image_size": self.image_size, "categories": sorted({pair.category for pair in self.pairs})}
 
     def splits(self) -> list[str]:
         """The splits that a test scores, as far as there are pairs."""
@@ -194,8 +199,16 @@ class RgbdDataModule(LoadedDataModule):
         mine = [pair for pair in self.pairs if pair.split == split]
         if not mine:
             raise UserError(f"{self.folder} has no '{split}' pairs")
+        keys = keys or (self.keys if split == "train" else (*self.keys, *self.scored))
         hold = HOLD_MB / max(1, self.workers)
-        return RgbdDataset(mine, self.reader, self.size, keys or self.keys, self.crop, self.mirror, self.seed, hold)
+        return RgbdDataset(
+            mine, self.reader, self.image_size, keys, self.distance, self.crop, self.mirror, self.seed, hold
+        )
+
+    @property
+    def distance(self) -> float:
+        """Median of the median depths of training: a nominal distance, at which the target frame has its origin."""
+        return float(np.median([self._medians[pair.row] for pair in self.pairs if pair.split == "train"]))
 
     def preview(self, split: str = "test", count: int = PREVIEWS) -> list[Any]:
         """Fixed pictures spread over a split."""
@@ -208,10 +221,10 @@ class RgbdDataModule(LoadedDataModule):
         chosen = [mine[i] for i in np.unique(np.linspace(0, len(mine) - 1, min(50, len(mine))).astype(int))]
         matrices = []
         for pair in chosen:
-            size = picture_size(pair.image) or self.size
-            window = windows.central(size, self.size)
-            matrices.append(windows.resized_intrinsics(self.reader.intrinsics(pair, size), window, self.size))
+            size = picture_size(pair.image) or self.image_size
+            window = windows.central(size, self.image_size)
+            matrices.append(windows.resized_intrinsics(self.reader.intrinsics(pair, size), window, self.image_size))
         return {
-            "intrinsics": np.mean(matrices, axis=0).tolist(), "pose": np.eye(4).tolist(), "frame": self.frame,
-            "distance": float(np.median([self._medians[pair.row] for pair in mine])), "fill": None, "assumed": True,
+            "intrinsics": np.mean(matrices, axis=0).tolist(), "pose": ahead(self.distance).tolist(),
+            "distance": self.distance, "frame": self.frame, "fill": None, "assumed": True,
         }  # fmt: skip

@@ -79,6 +79,13 @@ def _matrix(numbers: Any) -> np.ndarray:
     return checked_matrix(numbers, "data.intrinsics")
 
 
+def ahead(distance: float) -> np.ndarray:
+    """Target frame -> camera (4, 4): the camera's axes, the origin in front of it."""
+    pose = np.eye(4, dtype=np.float32)
+    pose[2, 3] = distance
+    return pose
+
+
 class RgbdDataset(Dataset):
     """Samples of pairs; one asked for as (epoch, index) is cropped and mirrored, a function of (seed, epoch, index).
 
@@ -87,6 +94,7 @@ class RgbdDataset(Dataset):
         reader: reads them.
         size: (h, w) of the samples; the largest central window of that shape is resized.
         keys: `normal` among them computes normals from depth; everything else is always there.
+        distance: of the origin of the target frame, in front of the camera; its axes are the camera's.
         crop: in training, the smallest share of the window's side; 1: always the central window.
         mirror: in training, probability of a left-right flip.
         seed: the run's seed.
@@ -95,9 +103,10 @@ class RgbdDataset(Dataset):
 
     def __init__(
         self, pairs: Sequence[Pair], reader: RgbdReader, size: windows.Size, keys: Sequence[str] = (),
-        crop: float = 1.0, mirror: float = 0.0, seed: int = 0, hold_mb: float = 0.0,
+        distance: float = 0.0, crop: float = 1.0, mirror: float = 0.0, seed: int = 0, hold_mb: float = 0.0,
     ) -> None:  # fmt: skip
         self.pairs, self.reader, self.size, self.keys = list(pairs), reader, size, frozenset(keys)
+        self.pose = ahead(distance)
         self.crop, self.mirror, self.seed = crop, mirror, seed
         self.held = int(hold_mb * 1e6 / (7 * size[0] * size[1]))
         self._open()
@@ -135,7 +144,7 @@ class RgbdDataset(Dataset):
             intrinsics = mirrored_camera(intrinsics, np.eye(4), self.size[1])[0]
         arrays = {
             "image": colour.transpose(2, 0, 1).astype(np.float32) / 255, "depth": depth[None], "mask": depth[None] > 0,
-            "intrinsics": intrinsics.astype(np.float32), "pose": np.eye(4, dtype=np.float32), "object_to_target": Y_UP,
+            "intrinsics": intrinsics.astype(np.float32), "pose": self.pose, "object_to_target": Y_UP,
         }  # fmt: skip
         if "normal" in self.keys:
             arrays["normal"] = normals_of(depth, intrinsics).transpose(2, 0, 1)
