@@ -82,7 +82,7 @@ def compact(points: Float[Tensor, "b n 3"], valid: Bool[Tensor, "b n"]) -> tuple
     The others are copies of the first valid one, or of the origin where there is none.
     """
     k = max(1, int(valid.sum(1).max()))
-    order = valid.to(torch.uint8).sort(1, descending=True, stable=True).indices[:, :k]
+    order = valid.to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :k]
     kept, there = points.gather(1, order[..., None].expand(-1, -1, 3)), valid.gather(1, order)
     first = torch.where(there[:, :1, None], kept[:, :1], 0.0)
     return torch.where(there[..., None], kept, first), there
