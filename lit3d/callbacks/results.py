@@ -172,7 +172,7 @@ class Results(ResultsFile):
         return summary | {
             "counts": {"n": module.metrics.points, "m": data.test_points, "images": len(rows),
                        "objects": len({row["object"] for row in rows})},
-            "data": {"name": data.name, "frame": data.frame, "unit": data.unit, "version": data.opened.fingerprint},
+            "data": data.facts(),
             **self.run_facts(trainer, module),
         }  # fmt: skip
 

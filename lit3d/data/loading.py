@@ -18,6 +18,8 @@ class LoadedDataModule(pl.LightningDataModule):
     """Loaders over `dataset(split)`, whose `rows` are (object, view) and whose items as (epoch, index) are augmented.
 
     Attributes:
+        name: in run folders and tables.
+        frame: viewer or object.
         batch_size: samples a step.
         validation_views: samples in validation, spread evenly.
         workers: loader processes; 0 loads in the training process.
@@ -30,6 +32,8 @@ class LoadedDataModule(pl.LightningDataModule):
     gives_points = True
     unit = "longest side"
 
+    name: str
+    frame: str
     batch_size: int
     validation_views: int
     workers: int
@@ -43,6 +47,15 @@ class LoadedDataModule(pl.LightningDataModule):
     def dataset(self, split: str, *, keys: Sequence[str] | None = None, points: int | None = None) -> Any:
         """Samples of a split."""
         raise NotImplementedError
+
+    @property
+    def opened(self) -> Any:
+        """What reads it, with a fingerprint of its content."""
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, Any]:
+        """What results.json says about the data."""
+        return {"name": self.name, "frame": self.frame, "unit": self.unit, "version": self.opened.fingerprint}
 
     def splits(self) -> list[str]:
         """The splits that a test scores, as far as this dataset has them."""

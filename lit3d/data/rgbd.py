@@ -182,6 +182,10 @@ class RgbdDataModule(LoadedDataModule):
         """Size and categories."""
         return {"image_size": self.image_size, "categories": sorted({pair.category for pair in self.pairs})}
 
+    def facts(self) -> dict[str, Any]:
+        """What results.json says: pairs that were left out by the names of their depth, too."""
+        return super().facts() | {"left_out": [str(pair.depth) for pair in self.left_out]}
+
     def splits(self) -> list[str]:
         """The splits that a test scores, as far as there are pairs."""
         return [split for split in self.tested if any(pair.split == split for pair in self.pairs)]
