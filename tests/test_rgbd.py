@@ -30,7 +30,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("rgbd")
-    train(compose("run", [*TINY, f"data.folder={folder}", f"paths.output={out}", "model.normals=true", "model.mask=false"]))
+    heads = ["model.normals=true", "model.mask=false"]
+    train(compose("run", [*TINY, *heads, f"data.folder={folder}", f"paths.output={out}"]))
     return out
 
 
@@ -60,6 +61,15 @@ def test_evaluation_gives_the_scores_of_the_run(run, tmp_path):
     evaluate(compose("evaluate", [f"checkpoint={run}/checkpoints/best.ckpt", f"paths.output={tmp_path}"]))
     again, before = (json.loads((p / "results.json").read_text())["test"] for p in (tmp_path, run))
     assert again == pytest.approx(before, rel=1e-4, abs=1e-5)
+
+
+def test_evaluation_takes_other_pairs(run, tmp_path):
+    other = write_set(tmp_path / "test" / "other", sequences=2)
+    out = tmp_path / "out"
+    checkpoint = f"checkpoint={run}/checkpoints/best.ckpt"
+    given = [f"data.folder={other.parent.parent}", "data.limit=null", f"paths.output={out}"]
+    evaluate(compose("evaluate", [checkpoint, *given]))
+    assert json.loads((out / "results.json").read_text())["counts"]["images"] == 4
 
 
 def test_a_picture_becomes_depth_at_its_shape(run, folder, tmp_path):
