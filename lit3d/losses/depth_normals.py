@@ -130,7 +130,7 @@ def virtual_normal(
     """
     count = int(ratio * depth.shape[2] * depth.shape[3])
     if count < 1 or not 0 <= drop < 1:
-        raise UserError(f"virtual_normal: ratio must give a triplet and drop be in [0, 1), but are {ratio} and {drop}")
+        raise UserError(f"ratio must give a triplet and drop be in [0, 1), but are {ratio} and {drop}")
     valid = valid_depth(true_depth, mask)
     index = torch.stack([entries_at(valid.flatten(1), s) for s in triplet_shares(count)], dim=2).flatten(1)
     ours, theirs = (
