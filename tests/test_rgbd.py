@@ -7,6 +7,7 @@ import pytest
 
 from lit3d.build import load_module, plain
 from lit3d.config import compose
+from lit3d.data import RgbdDataModule
 from lit3d.errors import UserError
 from lit3d.evaluation import evaluate
 from lit3d.prediction import predict
@@ -70,6 +71,7 @@ def test_evaluation_takes_other_pairs(run, tmp_path):
     given = [f"data.folder={other.parent.parent}", "data.limit=null", f"paths.output={out}"]
     evaluate(compose("evaluate", [checkpoint, *given]))
     assert json.loads((out / "results.json").read_text())["counts"]["images"] == 4
+    assert np.isfinite(RgbdDataModule("other", other.parent.parent).nominal_camera()["distance"])
 
 
 def test_a_picture_becomes_depth_at_its_shape(run, folder, tmp_path):

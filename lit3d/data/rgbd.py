@@ -212,7 +212,11 @@ class RgbdDataModule(LoadedDataModule):
     @property
     def distance(self) -> float:
         """Median of the median depths of training: a nominal distance, at which the target frame has its origin."""
-        return float(np.median([self._medians[pair.row] for pair in self.pairs if pair.split == "train"]))
+        return float(np.median([self._medians[pair.row] for pair in self._typical()]))
+
+    def _typical(self) -> list[Pair]:
+        """What is trained with; all of a folder that is only scored."""
+        return [pair for pair in self.pairs if pair.split == "train"] or self.pairs
 
     def preview(self, split: str = "test", count: int = PREVIEWS) -> list[Any]:
         """Fixed pictures spread over a split."""
@@ -221,7 +225,7 @@ class RgbdDataModule(LoadedDataModule):
 
     def nominal_camera(self) -> dict[str, Any]:
         """Mean intrinsics of the training pictures, and the median of their median depths; `fill` None: no cut-out."""
-        mine = [pair for pair in self.pairs if pair.split == "train"]
+        mine = self._typical()
         chosen = [mine[i] for i in np.unique(np.linspace(0, len(mine) - 1, min(50, len(mine))).astype(int))]
         matrices = []
         for pair in chosen:
