@@ -56,7 +56,7 @@ def print_tables(summary: dict[str, Any], console: Console) -> None:
         if split in summary:
             n, m = summary["counts"]["n"], summary["counts"]["m"]
             points = f"{n:,} points against {m:,}, " if m else ""
-            title = f"{split}: {points}mean over images, unit = {summary['data'].get('unit', 'longest side')}"
+            title = f"{split}: {points}mean over images, unit = {summary.get('data', {}).get('unit', 'longest side')}"
             console.print(f"\n{title}", style="bold", highlight=False)
             if any(c in summary[split] for c in HEADS):  # depth of a scene has no scores of points
                 console.print(_split_table(summary, split, HEADS))
