@@ -55,9 +55,11 @@ def print_tables(summary: dict[str, Any], console: Console) -> None:
     for split in SPLITS:
         if split in summary:
             n, m = summary["counts"]["n"], summary["counts"]["m"]
-            title = f"{split}: {n:,} points against {m:,}, mean over images, unit = longest side"
+            points = f"{n:,} points against {m:,}, " if m else ""
+            title = f"{split}: {points}mean over images, unit = {summary.get('data', {}).get('unit', 'longest side')}"
             console.print(f"\n{title}", style="bold", highlight=False)
-            console.print(_split_table(summary, split, HEADS))
+            if any(c in summary[split] for c in HEADS):  # depth of a scene has no scores of points
+                console.print(_split_table(summary, split, HEADS))
             for title, heads in FURTHER.items():
                 if any(c in summary[split] for c in heads):
                     console.print(f"{split}: {title}", style="bold", highlight=False)

@@ -13,6 +13,8 @@ from torch.utils.data import default_collate
 
 from lit3d import drawing
 from lit3d.callbacks.show import Cloud
+from lit3d.ops.camera import to_target
+from lit3d.ops.depth import to_points, unproject, valid_depth
 from lit3d.shape_files import depth_colours, file_name, write_shape, y_up
 from lit3d.structures import Structure
 
@@ -42,7 +44,7 @@ class Views:
     def pictures(self, i: int, size: int) -> dict[str, np.ndarray]:
         """By head: the input; truth and prediction in the input's view, as maps where these are predicted; from 90°."""
         sample, shown = self.samples[i], self.prediction.maps(i)
-        truth = sample["points"][: self.points.shape[1]].double().numpy()
+        truth = _true_points(sample, self.points.shape[1])
         t0, t90 = self._from_two_sides(sample, truth, size)
         p0, p90 = self._from_two_sides(sample, self.points[i], size)
         found = {"input": drawing.upscaled(sample["image"].permute(1, 2, 0).numpy(), size)}
@@ -94,6 +96,16 @@ class Views:
             scores = [float(values[i]) for values in self.scores.values()]
             rows.append([sample["object"], sample["category"], int(sample["view"]), *shown, *scores])
         return columns, rows
+
+
+def _true_points(sample: Any, count: int) -> np.ndarray:
+    """(n, 3) in the target frame: of the object's surface, or of what the true depth shows of a scene."""
+    if "points" in sample:
+        return sample["points"][:count].double().numpy()
+    one = {k: sample[k][None] for k in ("depth", "mask", "intrinsics", "pose")}
+    points = to_target(to_points(unproject(one["depth"], one["intrinsics"])), one["pose"])[0]
+    seen = points[valid_depth(one["depth"], one["mask"]).flatten()]
+    return seen[torch.linspace(0, max(0, len(seen) - 1), min(count, len(seen))).long()].double().numpy()
 
 
 def _beside_truth(sample: Any, name: str, values: np.ndarray, size: int) -> dict[str, np.ndarray]:

@@ -46,20 +46,20 @@ def _random(seed: int) -> dict[str, Tensor]:
     return {"points": torch.rand(1, POINTS, 3, generator=generator) - 0.5, **maps, **rest}
 
 
-def check_sizes(terms: Sequence[Term], n: int | None, m: int) -> None:
+def check_sizes(terms: Sequence[Term], n: int | None, m: int | None) -> None:
     """Refuse a loss over pairs (`point_sets.over_pairs`) where the truth has fewer points than the prediction.
 
     Args:
         terms: the terms of a run.
         n: predicted points, or None where the model does not say.
-        m: points of the truth in training.
+        m: points of the truth in training, or None where there are none.
 
     Raises:
         UserError: naming the loss and both numbers.
     """
     for term in terms:
         function = term.function.func if isinstance(term.function, partial) else term.function
-        if n is not None and n > m and getattr(function, "over_pairs", False):
+        if n is not None and m is not None and n > m and getattr(function, "over_pairs", False):
             raise UserError(
                 f"loss '{term.name}' pairs each predicted point with a true one, but model.points is {n} and "
                 f"data.points only {m}: set data.points={n} or more"
