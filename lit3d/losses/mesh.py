@@ -6,6 +6,7 @@ number; "sum" is the lecture's. What has no length or area gives finite values a
 compares with PyTorch3D and Pixel2Mesh.
 """
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -137,11 +138,8 @@ def _edges(vertices: Tensor, edges: Tensor) -> Float[Tensor, "b e 3"]:
 
 def _both_ends(vectors: Tensor, normals: Tensor, edges: Tensor, form: Form, squared: bool) -> Float[Tensor, " b"]:
     """Over <vector, normal> with the normals of both ends of each edge."""
-    total = 0.0
-    for end in edges.unbind(1):
-        along = (vectors * normals.index_select(1, end)).sum(-1)
-        total = total + _reduced(along.square() if squared else along.abs(), form)
-    return total if form == "sum" else total / 2
+    along = torch.stack([(vectors * normals.index_select(1, end)).sum(-1) for end in edges.unbind(1)], dim=-1)
+    return _reduced((along.square() if squared else along.abs()).flatten(1), form)
 
 
 def _reduced(values: Float[Tensor, "b k"], form: Form) -> Float[Tensor, " b"]:
