@@ -10,6 +10,7 @@ from lit3d.metrics.depth_shape import (
     visible_chamfer_l1,
 )
 from lit3d.metrics.hypotheses import coverage, diversity
+from lit3d.metrics.mesh_quality import score_mesh
 from lit3d.metrics.point_sets import (
     chamfer_l1,
     chamfer_l2sq,
@@ -39,6 +40,6 @@ __all__ = [
     "PROTOCOLS", "ChamferDistance", "DepthMetrics", "EarthMoversDistance", "FScore", "NormalConsistency", "Precision",
     "Protocol", "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "boundary_f1", "chamfer_l1",
     "chamfer_l2sq", "coverage", "depth_failure", "depth_scores", "distances", "diversity", "emd", "flying_pixels",
-    "fscore", "mask_iou", "normal_consistency", "normal_scores", "precision", "recall", "score_points",
+    "fscore", "mask_iou", "normal_consistency", "normal_scores", "precision", "recall", "score_mesh", "score_points",
     "score_protocols", "visible_chamfer_l1",
 ]  # fmt: skip
