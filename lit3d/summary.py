@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ HEADS = {
     "recall_5pct": "R 5 %", "chamfer_l1": "CD-L1", "chamfer_l2sq": "CD-L2²", "emd": "EMD",
     "normal_consistency": "NC",
 }  # fmt: skip
-COLUMNS = tuple(HEADS)
+FURTHER: dict[str, dict[str, str]] = {}  # title -> heads of a table that only some representations have
 WIDTH = 100  # columns that every line fits in
 LABEL = 32  # columns of the first cell: what eight scores leave of WIDTH; a ninth takes NARROWER of them
 NARROWER = 8
@@ -46,16 +47,20 @@ def print_tables(summary: dict[str, Any], console: Console) -> None:
             n, m = summary["counts"]["n"], summary["counts"]["m"]
             title = f"{split}: {n:,} points against {m:,}, mean over images, unit = longest side"
             console.print(f"\n{title}", style="bold", highlight=False)
-            console.print(_split_table(summary, split))
+            console.print(_split_table(summary, split, HEADS))
+            for title, heads in FURTHER.items():
+                if any(c in summary[split] for c in heads):
+                    console.print(f"{split}: {title}", style="bold", highlight=False)
+                    console.print(_split_table(summary, split, heads))
             console.print("\n".join(_below(summary, split)), style="italic", highlight=False)
 
 
-def _split_table(summary: dict[str, Any], split: str) -> Table:
-    columns = [c for c in COLUMNS if c in summary[split]]
+def _split_table(summary: dict[str, Any], split: str, heads: Mapping[str, str]) -> Table:
+    columns = [c for c in heads if c in summary[split]]
     table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(HEADS[column], justify="right", no_wrap=True)
+        table.add_column(heads[column], justify="right", no_wrap=True)
     label = ", ".join(part for part in (summary["model"], "+".join(summary["loss"])) if part)
     room = LABEL - NARROWER * (len(columns) > 8)
     table.add_row(_fitting(label, room), *(_number(c, summary[split][c]) for c in columns), style="bold")
@@ -63,13 +68,18 @@ def _split_table(summary: dict[str, Any], split: str) -> Table:
         scores = (_number(c, summary[split].get(f"{prefix}/{c}")) for c in columns)
         table.add_row(OF_SEVERAL.sub(r"\1 of \2 answers", prefix), *scores, style="bold")
     for name, row in summary.get("references", {}).get(split, {}).items():
-        table.add_row(NAMES[name], *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
+        if any(c in row["mean"] for c in columns):
+            table.add_row(_row_name(name), *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
     gap = summary.get(f"{split}_gap_closed", {})
-    if gap:
+    if any(c in gap for c in columns):
         table.add_row("gap closed", *(_share(gap.get(c)) for c in columns), style="bold")
     for category, row in summary[f"{split}_by_class"].items():
         table.add_row(_fitting(f"  {category}", room), *(_number(c, row[c]) for c in columns))
     return table
+
+
+def _row_name(name: str) -> str:
+    return NAMES.get(name, name.replace("_", " "))
 
 
 def _fitting(label: str, room: int) -> str:

@@ -114,7 +114,8 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     try_terms(module.terms)
     data = instantiate(config["data"], seed=config["seed"])
     normals = ["point_normals"] if getattr(module.network.predicts, "has_normals", False) else []
-    data.need([*module.network.reads, *(term.target for term in module.terms), *normals])
+    read = [*module.network.reads, *(key for term in module.terms for key in term.targets)]
+    data.need(read, scored=[*module.metrics.needs, *normals])
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
     began = time.monotonic()
     data.make()

@@ -167,7 +167,7 @@ def test_checkpoints_that_are_not_ours_are_refused(tmp_path):
 
 
 def test_losses_that_fit_are_read_from_the_files():
-    assert {"cd", "emd", "cd_emd", "l2_ordered", "sinkhorn", "dcd"} <= set(fitting_losses(PointSet))
+    assert {"cd", "emd", "cd_emd", "l2_ordered", "sinkhorn", "dcd"} <= set(fitting_losses(PointSet.tensors))
 
 
 def test_wandb_offline_ends_with_its_job_even_when_the_job_fails(run, monkeypatch):

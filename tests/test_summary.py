@@ -5,14 +5,14 @@ import io
 import pytest
 from rich.console import Console
 
-from lit3d.summary import COLUMNS, HEADS, LABEL, print_tables
+from lit3d.summary import HEADS, LABEL, print_tables
 
 # a failed object costs sqrt(3); a mean of failures is the widest distance there is
 WORST = {"chamfer_l2sq": 6.0, "chamfer_l1": 1.7320508, "emd": 1.7320508}
 FURNITURE = ("animal", "appliance", "bath", "bed", "bench", "cabinet", "chair", "container", "door_window",
              "electronics", "flat_road", "glasses and cutlery", "human", "instrument_sport", "lamp", "other", "plant",
              "plug_switch", "sofa", "vehicle")  # fmt: skip
-POINTS = tuple(c for c in COLUMNS if c != "normal_consistency")  # what sets of points are scored by
+POINTS = tuple(c for c in HEADS if c != "normal_consistency")  # what sets of points are scored by
 
 ROWS = ("mean_shape", "retrieval", "oracle", "truth_resampled")
 
@@ -71,18 +71,18 @@ def test_a_name_of_any_length_leaves_the_numbers_whole(name):
 
 def test_a_ninth_score_leaves_all_numbers_whole():
     found = summary(classes=("lamp", "a category with a long name"))
-    nine = {c: WORST.get(c, 1.0) for c in COLUMNS}
+    nine = {c: WORST.get(c, 1.0) for c in HEADS}
     for split in ("test", "test_authors"):
         found[split] = nine
         found[f"{split}_by_class"] = dict.fromkeys(found[f"{split}_by_class"], nine)
-        found[f"{split}_gap_closed"] = dict.fromkeys(COLUMNS, -123.45)
+        found[f"{split}_gap_closed"] = dict.fromkeys(HEADS, -123.45)
         found["references"][split] = {row: {"mean": nine} for row in (*ROWS, "retrieval_by_features")}
     lines = printed(found)
     assert max(len(line) for line in lines) <= 100
     for label in ("lamp", "mean shape", "retrieval by features", "gap closed"):
         rows = [line for line in lines if line.strip().startswith(label + " ")]
         assert len(rows) == 2
-        assert all(len(row.split(label)[1].split()) == len(COLUMNS) and "…" not in row for row in rows), label
+        assert all(len(row.split(label)[1].split()) == len(HEADS) and "…" not in row for row in rows), label
 
 
 def test_several_answers_have_rows_and_lines_of_their_own():

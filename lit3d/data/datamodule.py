@@ -89,21 +89,26 @@ class ShapeDataModule(pl.LightningDataModule):
         self.augment, self.workers, self.seed = augment, workers, seed
         self.validation_views, self.test_views = validation_views, test_views
         self.keys: tuple[str, ...] = ("points",)
+        self.scored: tuple[str, ...] = ()
         self.reader: DatasetReader | None = None
         self.start = (0, 0)
         self.tested: tuple[str, ...] = TEST_SPLITS  # what a test scores; an evaluation may choose another split
         self._made = False
 
-    def need(self, keys: Sequence[str]) -> None:
+    def need(self, keys: Sequence[str], scored: Sequence[str] = ()) -> None:
         """Say which keys networks and losses read, so that nothing else is read from disk.
+
+        Args:
+            keys: of all samples.
+            scored: further ones that metrics read, in validation and test.
 
         Raises:
             UserError: a key that no sample has.
         """
-        for key in keys:
+        for key in (*keys, *scored):
             if key not in KEYS:
                 raise UserError(f"a sample has no '{key}'; its keys are {', '.join(KEYS)}")
-        self.keys = tuple(sorted({"points", *keys}))
+        self.keys, self.scored = tuple(sorted({"points", *keys})), tuple(scored)
 
     # --- making and opening -------------------------------------------------------------------------------------
 
@@ -197,7 +202,8 @@ class ShapeDataModule(pl.LightningDataModule):
             rows = [row for row in rows if row[1] < self.test_views]
         count = points or (self.points if split == "train" else self.test_points)
         spare = 0 if split == "train" else self.opened.point_count - count
-        options = (self.opened, rows, keys or self.keys, count, self.frame, self.augment, self.seed, spare)
+        keys = keys or (self.keys if split == "train" else tuple(sorted({*self.keys, *self.scored})))
+        options = (self.opened, rows, keys, count, self.frame, self.augment, self.seed, spare)
         if self.views == "online" and split == "train":
             return OnlineViewDataset(*options, settings=self.synthesis)
         return ViewDataset(*options)

@@ -21,7 +21,7 @@ def try_terms(terms: Sequence[Term]) -> None:
         UserError: a loss refused, its name stands before its sentence; or an argument is of the wrong kind.
     """
     sets = torch.rand(2, 1, POINTS, 3, generator=torch.Generator().manual_seed(0)) - 0.5
-    for term in (t for t in terms if (t.pred, t.target) == ("points", "points")):
+    for term in (t for t in terms if (t.reads, t.targets) == (("points",), ("points",))):
         try:
             with warnings.catch_warnings(action="ignore"), torch.no_grad():
                 term.function(*sets)

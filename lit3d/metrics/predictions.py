@@ -30,12 +30,14 @@ class SetMetrics:
         mode_points: the most points by which answers and the modes of a posterior are compared.
 
     Attributes:
+        needs: keys of the batch that scores are made of, beside `points`.
         optional: keys of the batch that a test scores where they are there: in those of datasets that know them.
 
     Raises:
         UserError: no such protocol; points, answers, mode_points or a percentage is below 1.
     """
 
+    needs: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ("posterior", "posterior_points")
 
     def __init__(

@@ -49,6 +49,13 @@ class ReconstructionModule(pl.LightningModule):
         """A prediction with up to `count` answers: one, unless a network can give more."""
         return self(batch)
 
+    def rows(self, batch: Mapping[str, Any]) -> dict[str, Structure]:
+        """Predictions that say what a score is worth, by name, and are scored beside the network's own in a test.
+
+        A representation knows its own: a constant depth, a template that was not deformed, the truth on a grid.
+        """
+        return {}
+
     def objective(self, prediction: Structure, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum of the terms' batch means, and each unweighted mean; of several answers, the best one's."""
         values = of_best(self.terms, prediction, batch, self.global_step)

@@ -1,0 +1,6 @@
+"""What a network predicts, in the target frame: frozen dataclasses of batched tensors."""
+
+from lit3d.structures.base import Structure
+from lit3d.structures.point_set import PointSet
+
+__all__ = ["PointSet", "Structure"]
