@@ -36,6 +36,7 @@ class ShapeDataModule(pl.LightningDataModule):
         source: where meshes come from, or None for a dataset that was made elsewhere.
         synthesis: how the dataset is made.
         frame: viewer or object, the frame of every 3D target.
+        camera: nominal or known: what networks are built to read of the camera; samples hold it in both cases.
         views: stored, or online (fresh views rendered inside the loader for training).
         points: true points in a training sample; m.
         test_points: true points in validation and test.
@@ -71,11 +72,14 @@ class ShapeDataModule(pl.LightningDataModule):
         train_views: int | None = None,
         leave_out: str | Sequence[str] = (),
         seed: int = 0,
+        camera: str = "nominal",
     ) -> None:
         super().__init__()
         if min(points, test_points, batch_size, validation_views, test_views or 1) < 1 or workers < 0:
             raise UserError("data.points, test_points, batch_size, validation_views and test_views must be at least 1")
         check_frame(frame)
+        if camera not in ("nominal", "known"):
+            raise UserError(f"data.camera must be nominal or known, got '{camera}'")
         if views not in ("stored", "online"):
             raise UserError(f"data.views must be stored or online, got '{views}'")
         if views == "online" and train_views is not None:
@@ -85,6 +89,7 @@ class ShapeDataModule(pl.LightningDataModule):
         self.name, self.root = name, Path(root)
         self.source = source if source is None or limit is None else LimitedSource(source, limit)
         self.synthesis, self.frame, self.views = synthesis or SynthesisSettings(), frame, views
+        self.camera = camera
         self.points, self.test_points, self.batch_size = points, test_points, batch_size
         self.augment, self.workers, self.seed = augment, workers, seed
         self.validation_views, self.test_views = validation_views, test_views

@@ -33,6 +33,12 @@ def try_terms(terms: Sequence[Term]) -> None:
             continue  # a user's loss, on sets that it may not be made for
 
 
+def needs_pairs(term: Term) -> bool:
+    """Whether its loss needs as many true as predicted points (`point_sets.over_pairs`)."""
+    function = term.function.func if isinstance(term.function, partial) else term.function
+    return bool(getattr(function, "over_pairs", False))
+
+
 def check_sizes(terms: Sequence[Term], n: int | None, m: int) -> None:
     """Refuse a loss over pairs (`point_sets.over_pairs`) where the truth has fewer points than the prediction.
 
@@ -45,8 +51,7 @@ def check_sizes(terms: Sequence[Term], n: int | None, m: int) -> None:
         UserError: naming the loss and both numbers.
     """
     for term in terms:
-        function = term.function.func if isinstance(term.function, partial) else term.function
-        if n is not None and n > m and getattr(function, "over_pairs", False):
+        if n is not None and n > m and needs_pairs(term):
             raise UserError(
                 f"loss '{term.name}' pairs each predicted point with a true one, but model.points is {n} and "
                 f"data.points only {m}: set data.points={n} or more"
