@@ -1,6 +1,7 @@
 """Scores: per-sample functions, and thin torchmetrics classes that average them."""
 
 from lit3d.metrics.hypotheses import coverage, diversity
+from lit3d.metrics.mesh_quality import score_mesh
 from lit3d.metrics.point_sets import (
     chamfer_l1,
     chamfer_l2sq,
@@ -29,6 +30,6 @@ from lit3d.metrics.running import (
 __all__ = [
     "PROTOCOLS", "ChamferDistance", "EarthMoversDistance", "FScore", "NormalConsistency", "Precision", "Protocol",
     "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "chamfer_l1", "chamfer_l2sq", "coverage",
-    "distances", "diversity", "emd", "fscore", "normal_consistency", "precision", "recall", "score_points",
-    "score_protocols",
+    "distances", "diversity", "emd", "fscore", "normal_consistency", "precision", "recall", "score_mesh",
+    "score_points", "score_protocols",
 ]  # fmt: skip
