@@ -96,7 +96,9 @@ def build_module(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Reco
     terms = build_terms(config["loss"])
     gives = getattr(network, "gives", network.predicts.tensors)
     check_terms(terms, model["name"], network.predicts, fitting_losses(gives), gives)
-    regularisers = build_terms(model.get("regularisers") or {})
+    chosen = {k: v for k, v in (model.get("regularisers") or {}).items() if k not in config["loss"]}
+    off = set(network.predicts.tensors) - set(gives)  # of heads that this model is configured without
+    regularisers = [term for term in build_terms(chosen) if not off & set(term.reads)]
     check_terms([*terms, *regularisers], model["name"], network.predicts, fitting_losses(gives), gives)
     module = trust.locate(model["_target_"])(
         network=network,

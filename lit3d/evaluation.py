@@ -72,7 +72,8 @@ def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float | None:
         )
     if trained is not None:
         _check_fits(trained, data)
-        data.need(trained.network.reads)
+        trained.metrics = metrics
+        data.need(trained.reads, trained.scored)
     data.make()
     data.setup()
     if not data.splits():
@@ -81,7 +82,7 @@ def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float | None:
     if trained is None:
         module, facts = _given_module(config, data, metrics, folder)
     else:
-        trained.metrics, module, facts = metrics, trained, _checkpoint_facts(trained, config["checkpoint"])
+        module, facts = trained, _checkpoint_facts(trained, config["checkpoint"])
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
     trainer = build_trainer(config)
     return score(trainer, module, data, {"data": time.monotonic() - began}, config["checkpoint"], facts)

@@ -24,6 +24,7 @@ class Photo:
     Attributes:
         name: file stem.
         image: (h, w, 3) float32 in [0, 1], the square crop on white.
+        mask: (h, w) bool, the object in it.
         mask_from: "alpha", "mask file" or "background removal".
         crop: left, top, side of the square in pixels of the file.
         whole: (H, W, 3) uint8, the picture as it came, on white where it is transparent; longer side at most `LONGEST`.
@@ -31,6 +32,7 @@ class Photo:
 
     name: str
     image: np.ndarray
+    mask: np.ndarray
     mask_from: str
     crop: tuple[float, float, float]
     whole: np.ndarray
@@ -100,7 +102,9 @@ def prepare(path: Path, mask: Path | None, size: int, fill: float) -> Photo:
     crop = (float(x * scale), float(y * scale), float(side * scale))
     whole = _on_white(pixels, pixels[..., 3])
     cut = whole if origin == "alpha" else _on_white(pixels, _soft(found))
-    return Photo(path.stem, _crop(cut, x, y, side, size), origin, crop, (whole * 255 + 0.5).astype(np.uint8))
+    outside = _crop(np.repeat(1 - found[..., None].astype(np.float32), 3, axis=2), x, y, side, size)
+    image, inside = _crop(cut, x, y, side, size), outside[..., 0] < 0.5
+    return Photo(path.stem, image, inside, origin, crop, (whole * 255 + 0.5).astype(np.uint8))
 
 
 def _on_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ from lit3d.callbacks.show import Cloud
 from lit3d.shape_files import depth_colours, file_name, write_shape, y_up
 from lit3d.structures import Structure
 
-HEADS = ("input", "truth", "prediction", "truth, 90°", "prediction, 90°")
 FURTHER = 3  # answers beside the first that the sheet shows, from 90 degrees: what the input's view does not tell
 
 
@@ -40,29 +39,34 @@ class Views:
     scores: dict[str, Tensor]
     further: tuple[np.ndarray, ...] = ()
 
-    def pictures(self, i: int, size: int) -> list[np.ndarray]:
-        """Input, truth and prediction in the input's view, both turned by 90 degrees."""
-        sample = self.samples[i]
-        intrinsics, pose = (sample[k].double().numpy() for k in ("intrinsics", "pose"))
-        up = sample["object_to_target"][:3, 1].double().numpy()
-        side = sample["image"].shape[-1]
+    def pictures(self, i: int, size: int) -> dict[str, np.ndarray]:
+        """By head: the input; truth and prediction in the input's view, as maps where these are predicted; from 90°."""
+        sample, shown = self.samples[i], self.prediction.maps(i)
         truth = sample["points"][: self.points.shape[1]].double().numpy()
-        t0, t90 = drawing.two_views(truth, intrinsics, pose, up, size, side)
-        p0, p90 = drawing.two_views(self.points[i], intrinsics, pose, up, size, side)
-        return [drawing.upscaled(sample["image"].permute(1, 2, 0).numpy(), size), t0, p0, t90, p90]
+        t0, t90 = self._from_two_sides(sample, truth, size)
+        p0, p90 = self._from_two_sides(sample, self.points[i], size)
+        found = {"input": drawing.upscaled(sample["image"].permute(1, 2, 0).numpy(), size)}
+        for name, values in shown.items():
+            found |= _beside_truth(sample, name, values.numpy(), size)
+        found |= {} if shown else {"truth": t0, "prediction": p0}
+        return found | {"truth, 90°": t90, "prediction, 90°": p90}
+
+    @staticmethod
+    def _from_two_sides(sample: Any, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        intrinsics, pose = (sample[k].double().numpy() for k in ("intrinsics", "pose"))
+        up, shape = sample["object_to_target"][:3, 1].double().numpy(), sample["image"].shape[-2:]
+        return drawing.two_views(points, drawing.in_square(intrinsics, *shape), pose, up, size, max(shape))
 
     def grid(self, size: int) -> Image.Image:
         """A row for each sample."""
-        rows = [[*self.pictures(i, size), *self.answers(i, size)] for i in range(len(self.samples))]
-        heads = [*HEADS, *(f"answer {k + 2}, 90°" for k in range(len(self.further)))]
+        shown = [self.pictures(i, size) for i in range(len(self.samples))]
+        rows = [[*pictures.values(), *self.answers(i, size)] for i, pictures in enumerate(shown)]
+        heads = [*shown[0], *(f"answer {k + 2}, 90°" for k in range(len(self.further)))]
         return drawing.grid(rows, heads, [s["category"] for s in self.samples])
 
     def answers(self, i: int, size: int) -> list[np.ndarray]:
         """The further answers turned by 90 degrees."""
-        sample = self.samples[i]
-        intrinsics, pose = (sample[k].double().numpy() for k in ("intrinsics", "pose"))
-        up, side = sample["object_to_target"][:3, 1].double().numpy(), sample["image"].shape[-1]
-        return [drawing.two_views(points[i], intrinsics, pose, up, size, side)[1] for points in self.further]
+        return [self._from_two_sides(self.samples[i], points[i], size)[1] for points in self.further]
 
     def write(self, folder: Path) -> None:
         """Each prediction as .ply and .glb, named by object and view."""
@@ -78,15 +82,27 @@ class Views:
             yield caption, y_up(cloud, self.frame), depth_colours(cloud, sample["pose"].double().numpy())
 
     def table(self, size: int) -> tuple[list[str], list[list[Any]]]:
-        """Columns and rows: identity, input, prediction from the input's view and from 90 degrees, scores."""
+        """Columns and rows: identity, input, prediction as the sheet shows it, scores."""
         columns = ["object", "category", "view", "input", "prediction", *self.scores]
         rows = []
         for i, sample in enumerate(self.samples):
-            image, _, p0, _, p90 = self.pictures(i, size)
-            shown = [Image.fromarray(image), Image.fromarray(np.hstack([p0, p90]))]
+            pictures = self.pictures(i, size)
+            predicted = [picture for head, picture in pictures.items() if not head.startswith(("input", "tru"))]
+            shown = [Image.fromarray(pictures["input"]), Image.fromarray(np.hstack(predicted))]
             scores = [float(values[i]) for values in self.scores.values()]
             rows.append([sample["object"], sample["category"], int(sample["view"]), *shown, *scores])
         return columns, rows
+
+
+def _beside_truth(sample: Any, name: str, values: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    """A predicted map (c, h, w), before it the true one where the sample has it, in the same colours."""
+    if name not in sample:
+        return {name: drawing.fitted(drawing.coloured(values), size, pixels=True)}
+    truth = sample[name].numpy()
+    truth = np.where(sample["mask"].numpy(), truth, np.nan) if "mask" in sample else truth
+    limits = drawing.depth_range(truth)
+    shown = {f"true {name}": truth, name: values}
+    return {head: drawing.fitted(drawing.coloured(v, limits), size, pixels=True) for head, v in shown.items()}
 
 
 def look(module: Any, samples: list[Any], score: bool = False) -> Views:

@@ -53,7 +53,8 @@ class ViewDataset(Dataset):
         spare: how many further true points to give as `spare_points`, independent of `points`.
 
     Raises:
-        UserError: an unknown frame, more points than the dataset stores, or keys that it does not have.
+        UserError: an unknown frame, more points than the dataset stores, or keys that it does not have, which for
+            depth, normal and mask its first view tells.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class ViewDataset(Dataset):
                 f"{', '.join(sorted({*keys} & {*POSTERIOR_KEYS}))} are asked for, but {reader.root} does not know what "
                 "its pictures hide: train with data=ambiguous"
             )
+        if (seen := frozenset(keys) & set(IMAGE_KEYS)) and rows:
+            _check_geometry(reader, rows[0], seen)
         self.reader, self.rows, self.keys, self.points = reader, list(rows), frozenset(keys), points
         self.frame, self.seed, self.spare = frame, seed, spare
         self.plain, self.augment = aug.Augment(), augment or aug.Augment()
@@ -158,6 +161,17 @@ class ViewDataset(Dataset):
             return {}
         probabilities, points, hidden = self.reader.posterior(name, self.points)
         return {"posterior": probabilities, "posterior_points": points, "hidden": np.array(hidden)}
+
+
+def _check_geometry(reader: DatasetReader, row: tuple[str, int], keys: frozenset[str]) -> None:
+    """Training would else end at the first batch of a dataset that came without depth."""
+    try:
+        reader.geometry(*row)
+    except UserError as error:
+        raise UserError(
+            f"{', '.join(sorted(keys))} of each view are asked for, but {reader.root} does not have them: train a "
+            f"model and losses that read points alone, or make a dataset with depth ({error})"
+        ) from None
 
 
 def _rotation(transform: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Networks: plain torch. Each is `forward(batch) -> structure` and declares `reads` and `predicts`."""
 
+from lit3d.networks.depth import DepthNet
 from lit3d.networks.encoders import (
     EfficientNetLite0Encoder,
     HubEncoder,
@@ -13,6 +14,7 @@ from lit3d.networks.pointset import PointSetNet
 from lit3d.networks.refined import RefinedHead
 
 __all__ = [
+    "DepthNet",
     "EfficientNetLite0Encoder",
     "FullyConnectedHead",
     "HourglassHead",

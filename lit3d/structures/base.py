@@ -55,6 +55,10 @@ class Structure:
         """N points of the predicted surface and their normals, or None where the representation has none."""
         raise TypeError(f"{type(self).__name__} does not say what its surface is")
 
+    def maps(self, i: int) -> dict[str, Float[Tensor, "c h w"]]:
+        """What of sample i lies in the pixels of its image, under the sample's names; NaN where there is nothing."""
+        return {}
+
     def to_trimesh(self, i: int) -> "trimesh.Trimesh | trimesh.PointCloud":
         """Sample i for export and pictures."""
         raise TypeError(f"{type(self).__name__} does not say how it is exported")
