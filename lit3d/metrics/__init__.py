@@ -2,6 +2,7 @@
 
 from lit3d.metrics.hypotheses import coverage, diversity
 from lit3d.metrics.mesh_quality import score_mesh
+from lit3d.metrics.meshes import MeshMetrics
 from lit3d.metrics.point_sets import (
     chamfer_l1,
     chamfer_l2sq,
@@ -28,8 +29,8 @@ from lit3d.metrics.running import (
 )
 
 __all__ = [
-    "PROTOCOLS", "ChamferDistance", "EarthMoversDistance", "FScore", "NormalConsistency", "Precision", "Protocol",
-    "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "chamfer_l1", "chamfer_l2sq", "coverage",
-    "distances", "diversity", "emd", "fscore", "normal_consistency", "precision", "recall", "score_mesh",
+    "PROTOCOLS", "ChamferDistance", "EarthMoversDistance", "FScore", "MeshMetrics", "NormalConsistency", "Precision",
+    "Protocol", "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "chamfer_l1", "chamfer_l2sq",
+    "coverage", "distances", "diversity", "emd", "fscore", "normal_consistency", "precision", "recall", "score_mesh",
     "score_points", "score_protocols",
 ]  # fmt: skip

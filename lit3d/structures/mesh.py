@@ -35,6 +35,7 @@ class Mesh(Structure):
     tensors: ClassVar[tuple[str, ...]] = ("vertices", "points", "before", "topology", "faces", "edges", "face_pairs")
     reads_as: ClassVar[str] = "a mesh"
     has_normals: ClassVar[bool] = True
+    solid: ClassVar[bool] = True
 
     @property
     def points(self) -> Float[Tensor, "b n 3"]:
