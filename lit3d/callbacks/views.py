@@ -69,17 +69,19 @@ class Views:
         return [drawing.two_views(points[i], *_camera(self.samples[i], size))[1] for points in self.further]
 
     def write(self, folder: Path) -> None:
-        """Each prediction as .ply and .glb, named by object and view."""
+        """Each prediction that is not empty as .ply and .glb, named by object and view."""
         for i, sample in enumerate(self.samples):
-            stem = folder / file_name(sample["object"], int(sample["view"]))
-            pose, obj = sample["pose"].double().numpy(), self.prediction.solid
-            write_shape(self.prediction.to_trimesh(i), stem, pose, self.frame, obj)
+            stem, shape = folder / file_name(sample["object"], int(sample["view"])), self.prediction.to_trimesh(i)
+            if len(shape.vertices):
+                pose, obj = sample["pose"].double().numpy(), self.prediction.solid
+                write_shape(shape, stem, pose, self.frame, obj)
 
     def clouds(self, count: int, points: int) -> Iterator[Cloud]:
         """At most `count` predictions of at most `points` points, for dashboards."""
         chosen = self.prediction.surface(_count(self.prediction, points), torch.Generator().manual_seed(0))[0]
         for sample, cloud in zip(self.samples[:count], chosen.double().numpy(), strict=False):
             caption = file_name(sample["object"], int(sample["view"]))
+            cloud = cloud[np.isfinite(cloud).all(1)]  # an empty depth map has no points
             yield caption, y_up(cloud, self.frame), depth_colours(cloud, sample["pose"].double().numpy())
 
     def table(self, size: int) -> tuple[list[str], list[list[Any]]]:

@@ -6,15 +6,13 @@ loss 0 and no gradient. What is predicted off these pixels does not count; on th
 so, and training stops. Predictions of 0 or less are legal everywhere: logarithm and inverse go on as straight lines.
 """
 
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lit3d.errors import UserError
-from lit3d.ops.depth import inverse_depth, log_depth, valid_depth
+from lit3d.ops.depth import inverse_depth, log_depth, pairs, valid_depth
 from lit3d.ops.masked import masked_mean, masked_median, trimmed_mean
 from lit3d.ops.neighbours import safe_sqrt
 
@@ -166,12 +164,6 @@ def mask_bce(mask_logits: Map, mask: Mask) -> Float[Tensor, " b"]:
     """Mean binary cross-entropy of a mask head over all pixels, in nats."""
     truth = mask.to(mask_logits.dtype)
     return binary_cross_entropy_with_logits(mask_logits, truth, reduction="none").flatten(1).mean(1)
-
-
-def pairs(image: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each pixel and its right neighbour, then each pixel and its lower one."""
-    yield image[..., :, :-1], image[..., :, 1:]
-    yield image[..., :-1, :], image[..., 1:, :]
 
 
 def _error(depth: Tensor, true_depth: Tensor, valid: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lit3d.errors import UserError
-from lit3d.losses.depth import pairs
-from lit3d.ops.depth import JUMP, checked_jump, is_jump, to_points, unproject, valid_depth
+from lit3d.ops.depth import JUMP, checked_jump, is_jump, pairs, to_points, unproject, valid_depth
 from lit3d.ops.depth_normals import normals_from_depth
 from lit3d.ops.masked import entries_at, masked_mean, trimmed_mean
 from lit3d.ops.neighbours import gather_points

@@ -97,11 +97,13 @@ class DepthNet(nn.Module):
         self.parametrisation, self.sizes = parametrisation, (1, 3 * normals, int(mask))
         self.decoder = DepthDecoder(self.encoder.code_size, self.encoder.map_channels, finest, widest)
         self.heads = nn.Conv2d(finest, sum(self.sizes), 3, padding=1)
-        with torch.no_grad():  # begin as a flat sheet at the nominal depth that faces the camera
-            self.heads.weight.mul_(0.1)
+        with torch.no_grad():  # begin as a flat sheet at the nominal depth that faces the camera, all of it object
+            self.heads.weight.mul_(0.03)
             self.heads.bias.zero_()  # type: ignore[union-attr]
             if normals:
                 self.heads.bias[3] = -1.0  # type: ignore[index]
+            if mask:
+                self.heads.bias[-1] = 1.0  # type: ignore[index]
         self.register_buffer("nominal", torch.tensor(float(nominal)))
 
     @property
@@ -135,9 +137,9 @@ class DepthNet(nn.Module):
         h, w = image.shape[-2:]
         whole = h % STRIDE == 0 and w % STRIDE == 0
         padded = image if whole else functional.pad(image, (0, -w % STRIDE, 0, -h % STRIDE), mode="replicate")
-        x = self.decoder(self.encoder(padded), padded)[..., :h, :w]
+        x = self.decoder(self.encoder(padded), padded)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 has steps of 1 % of a depth
-            return self.heads(x.float())
+            return self.heads(x.float())[..., :h, :w]
 
     def code(self, batch: Mapping[str, Any]) -> Float[Tensor, "b c"]:
         """What the encoder makes of each image: retrieval by features compares these."""

@@ -4,6 +4,8 @@
 OpenCV's: x right, y down, z forward.
 """
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -25,8 +27,9 @@ def valid_depth(
 
 def rays(intrinsics: Float[Tensor, "b 3 3"], height: int, width: int) -> Float[Tensor, "b 3 h w"]:
     """Camera points at depth 1 under the pixel centres: K^-1 [u, v, 1] for K with the last row 0 0 1."""
-    kwargs = {"dtype": intrinsics.dtype, "device": intrinsics.device}
-    u, v = torch.arange(width, **kwargs) + 0.5, torch.arange(height, **kwargs)[:, None] + 0.5
+    dtype, device = intrinsics.dtype, intrinsics.device
+    u = torch.arange(width, dtype=dtype, device=device) + 0.5
+    v = torch.arange(height, dtype=dtype, device=device)[:, None] + 0.5
     fx, skew, cx = intrinsics[:, 0, :, None, None].unbind(1)
     fy, cy = intrinsics[:, 1, 1, None, None], intrinsics[:, 1, 2, None, None]
     y = ((v - cy) / fy).expand(-1, height, width)
@@ -71,6 +74,12 @@ def shifts(image: Tensor, radius: int, mode: str = "constant") -> dict[tuple[int
     return {
         (p, q): padded[..., radius + q : radius + q + h, radius + p : radius + p + w] for q in steps for p in steps
     }
+
+
+def pairs(image: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each pixel and its right neighbour, then each pixel and its lower one."""
+    yield image[..., :, :-1], image[..., :, 1:]
+    yield image[..., :-1, :], image[..., 1:, :]
 
 
 def is_jump(a: Tensor, b: Tensor, jump: float, pixels: int = 1) -> Tensor:

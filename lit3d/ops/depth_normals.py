@@ -44,7 +44,8 @@ def normals_from_depth(
         method: `least_squares` over a window with binomial weights, 1 2 1 for 3 pixels, which on curved surfaces leave
             half the error of equal ones; `central`: the pixel and its four
             neighbours, all of them there (equal to central differences); `forward`: the pixel, the right and the lower
-            one. On curved surfaces the first two are right to second order, the last to first.
+            one. On curved surfaces the first two are right to second order, the last to first; but the last alone sees
+            a pattern that repeats every two pixels, as decoders make: symmetric differences cancel it.
         window: side of the least-squares window, odd. 3 for dense depth; larger against noise and for sparse depth.
         fewest: pixels that a least-squares fit needs; they must not lie along a line either.
         jump: see above.

@@ -90,8 +90,9 @@ class DepthMap(Structure):
             usable = valid_depth(self.depth, self.mask)
             failed = (self.mask & ~usable).flatten(1).any(1) | ~usable.flatten(1).any(1)
             seen, planes = rays(intrinsics, *self.depth.shape[2:]), geometric_normals(self.depth, self.mask, intrinsics)
-            facing = (planes * seen).sum(1, keepdim=True).abs() / seen.norm(dim=1, keepdim=True)
-            area = torch.where(usable, self.depth.square() / facing.clamp_min(math.sin(GRAZING)), 0.0)
+            facing = (planes * seen).sum(1, keepdim=True).abs()
+            facing = torch.maximum(facing, math.sin(GRAZING) * seen.norm(dim=1, keepdim=True))
+            area = torch.where(usable, self.depth.square() / facing, 0.0)
             chosen = systematic(area.flatten(1), draws[0])[:, order]
             depth, ray, plane = (gather_points(to_points(x), chosen) for x in (self.depth, seen, planes))
             moved = ray + (torch.linalg.inv(intrinsics)[:, :, :2] @ (draws[1:] - 0.5)).transpose(1, 2)
