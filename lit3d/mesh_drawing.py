@@ -8,8 +8,9 @@ from lit3d.synthesis.cameras import Camera
 from lit3d.synthesis.render import prepare, render
 from lit3d.synthesis.shape import Shape
 
-LINE = 0.9  # half the width of a drawn edge in pixels of the picture
-DARK = 0.35  # what remains of a colour where an edge runs
+LINE = 0.9  # width of a drawn edge in pixels of the picture
+DARK = 0.6  # what an edge takes of a colour
+FINE = (2.0, 8.0)  # pixels of a triangle's least height up to which edges are left out, and from which on they are dark
 INSIDE = np.array([0.85, 0.2, 0.15])  # colour of faces that turn their inner side to the camera
 OVERSAMPLED = 2  # pixels a side of which a picture's pixel is the mean
 
@@ -42,22 +43,26 @@ def draw_mesh(
     inside = ((outward * ray).sum(-1) > 0)[..., None]
     light = 0.35 + 0.65 * np.abs((view.normal * ray).sum(-1)) / np.linalg.norm(ray, axis=-1)
     own = (colours[faces[view.triangle]] * view.barycentric[..., None]).sum(-2)
-    line = _on_edge(view.barycentric, view.triangle, vertices, faces, scaled)
-    colour = np.where(inside, INSIDE, own) * (light * np.where(line, DARK, 1.0))[..., None]
+    line = _edges(view.barycentric, view.triangle, vertices, faces, scaled)
+    colour = np.where(inside, INSIDE, own) * (light * (1 - DARK * line))[..., None]
     picture = np.where(view.mask[..., None], colour, 1.0).reshape(size, OVERSAMPLED, size, OVERSAMPLED, 3).mean((1, 3))
     return (255 * np.clip(picture, 0, 1) + 0.5).astype(np.uint8)
 
 
-def _on_edge(
+def _edges(
     barycentric: np.ndarray, triangle: np.ndarray, vertices: np.ndarray, faces: np.ndarray, intrinsics: np.ndarray
 ) -> np.ndarray:
-    """Pixels nearer than `LINE` to an edge: a barycentric weight is the distance from an edge over the height on it."""
+    """How much (0 to 1) of an edge each pixel shows: none beside it, and in triangles too small for lines.
+
+    A barycentric weight is the distance from an edge over the height on it.
+    """
     image = vertices @ intrinsics.T
     corners = (image[:, :2] / np.maximum(image[:, 2:], 1e-6))[faces]
     sides = np.roll(corners, -2, axis=1) - np.roll(corners, -1, axis=1)  # opposite to each corner
     double = np.abs(sides[:, 0, 0] * sides[:, 1, 1] - sides[:, 0, 1] * sides[:, 1, 0])
-    heights = double[:, None] / np.maximum(np.linalg.norm(sides, axis=2), 1e-9)
-    return (barycentric * heights[triangle]).min(-1) < LINE * OVERSAMPLED / 2
+    heights = double[:, None] / np.maximum(np.linalg.norm(sides, axis=2), 1e-9) / OVERSAMPLED
+    strength = np.clip((heights.min(1) - FINE[0]) / (FINE[1] - FINE[0]), 0, 1)
+    return strength[triangle] * ((barycentric * heights[triangle]).min(-1) < LINE / 2)
 
 
 def two_views(
