@@ -71,7 +71,8 @@ def write_maps(maps: Mapping[str, np.ndarray], stem: Path) -> tuple[list[Path], 
     Returns:
         The files, and what their reader must know.
     """
-    files, facts = [], {}
+    files: list[Path] = []
+    facts: dict[str, dict[str, Any]] = {}
     for name, values in maps.items():
         path = stem.with_name(f"{stem.name}.{name}")
         picture, npy = Image.fromarray(drawing.coloured(values)), path.with_name(f"{path.name}.npy")

@@ -80,7 +80,8 @@ def test_evaluation_gives_the_scores_of_the_run(run, tmp_path, monkeypatch):
 
 def test_a_photo_becomes_depth_normals_and_a_mesh(run, tmp_path, photo):
     out = tmp_path / "out"
-    files = predict(plain(compose("predict", [f"checkpoint={run}/checkpoints/best.ckpt", f"image={photo}", f"out={out}"])))
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    files = predict(plain(compose("predict", [f"checkpoint={checkpoint}", f"image={photo}", f"out={out}"])))
     assert [f.name for f in files] == [
         "box.ply", "box.glb", "box.depth.npy", "box.depth.png", "box.depth_coloured.png", "box.normal.npy",
         "box.normal.png", "box.png", "box.json",

@@ -49,7 +49,11 @@ def test_every_model_trains_and_is_scored(run, model):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_trains_with_every_loss_that_fits(run, model, loss):
-    folder = run(f"model={model}", f"loss={loss}", "callbacks.media=null", "trainer.max_steps=2", "test=false")
+    try:
+        folder = run(f"model={model}", f"loss={loss}", "callbacks.media=null", "trainer.max_steps=2", "test=false")
+    except UserError as error:
+        assert loss not in str(error).partition("losses that fit: ")[2].split(", ")
+        pytest.skip("it reads what this model does not predict")
     with (folder / "metrics.csv").open() as stream:
         losses = [float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]]
     assert len(losses) == 2

@@ -52,7 +52,7 @@ def test_every_default_config_is_trusted():
     from lit3d.build import plain
 
     loggers = "logger=[csv,wandb,tensorboard,mlflow]"
-    parts = [[f"{group}={path.stem}"] for group in ("model/encoder", "model/head", "model/scheduler", "callbacks")
+    parts = [[f"{group}={path.stem}"] for group in ("model/encoder", "model/head", "model/scheduler", "model", "callbacks")
              for path in groups()[group]]  # fmt: skip
     for overrides in ([], ["data=furniture"], ["data=folder", "data.source.root=x"], [loggers], *parts):
         overrides = [*overrides, "model.encoder.source=x"] if overrides == ["model/encoder=hub"] else overrides

@@ -50,12 +50,12 @@ class DepthModule(ReconstructionModule):
             return {}
         depth, mask = batch["depth"], valid_depth(batch["depth"], batch["mask"])
         middle = medians(depth, mask)[:, None, None, None].expand_as(depth)
-        steps = self.typical[1].clamp_min(1)
-        typical = self.typical[0] / steps if self.typical[1] else self.network.nominal  # type: ignore[union-attr]
+        total, steps = self.typical.tolist()
+        typical = total / steps if steps else float(self.network.nominal)  # type: ignore[arg-type]
         seen = rays(batch["intrinsics"], *depth.shape[2:])
         sphere = middle / seen.norm(dim=1, keepdim=True)
         camera = {k: batch[k] for k in ("intrinsics", "pose")}
-        constant = torch.full_like(depth, float(typical))
+        constant = torch.full_like(depth, typical)
         return {
             "constant_depth": DepthMap(constant, mask, **camera),
             "median_plane": DepthMap(middle, mask, **camera),

@@ -93,9 +93,10 @@ class DepthNet(nn.Module):
             raise UserError(f"model.parametrisation must be one of {known}, got '{parametrisation}'.{advice}")
         if not nominal > 0:
             raise UserError(f"the nominal depth of a network must be above 0, got {nominal}")
-        self.encoder: Any = encoder
+        self.encoder = encoder
         self.parametrisation, self.sizes = parametrisation, (1, 3 * normals, int(mask))
-        self.decoder = DepthDecoder(self.encoder.code_size, self.encoder.map_channels, finest, widest)
+        code_size, map_channels = encoder.code_size, encoder.map_channels
+        self.decoder = DepthDecoder(code_size, map_channels, finest, widest)  # type: ignore[arg-type]
         self.heads = nn.Conv2d(finest, sum(self.sizes), 3, padding=1)
         with torch.no_grad():  # begin as a flat sheet at the nominal depth that faces the camera, all of it object
             self.heads.weight.mul_(0.03)

@@ -70,7 +70,8 @@ def test_points_of_a_slanted_plane_lie_on_it_exactly_and_evenly():
     np.testing.assert_allclose(normals, np.broadcast_to(normal, normals.shape), atol=1e-3)
     across = np.cross(normal, [0, 1, 0]) / np.linalg.norm(np.cross(normal, [0, 1, 0]))
     from_middle = points - [0, 0, -2 / normal[2]]
-    cells, _, _ = np.histogram2d(from_middle @ across, from_middle @ np.cross(normal, across), bins=6, range=[[-0.6, 0.6]] * 2)
+    up = np.cross(normal, across)
+    cells, _, _ = np.histogram2d(from_middle @ across, from_middle @ up, bins=6, range=[[-0.6, 0.6]] * 2)
     area = 1.2**2 / 36  # each square of the plane has as many: 1.2 x 1.2 lies within the picture
     seen = [np.linalg.norm(np.cross(b - a, c - a)) / 2 for a, b, c in _halves(normal)]
     np.testing.assert_allclose(cells, 200_000 * area / sum(seen), rtol=0.05)
