@@ -3,8 +3,13 @@ import torch
 
 from lit3d.errors import UserError
 from lit3d.networks.camera import NEAR, NominalCamera, camera_vector, code_size, encode, reads_with, seen_at
+from lit3d.networks.depth import DepthNet
 from lit3d.networks.encoders import SmallEncoder
+from lit3d.networks.heads import FullyConnectedHead
+from lit3d.networks.mesh_deform import MeshDeformNet
+from lit3d.networks.pointset import PointSetNet
 from lit3d.networks.refined import perceptual_pooling
+from lit3d.networks.templates import sphere
 
 LENS = torch.tensor([[[70.0, 0, 32], [0, 70, 32], [0, 0, 1]]])
 
@@ -150,3 +155,29 @@ def test_what_is_known_must_be_there():
         encode(encoder, {"image": torch.rand(1, 3, 16, 16)}, "known")
     with pytest.raises(UserError, match=r"data\.camera must be one of nominal or known, got 'true'"):
         reads_with("true")
+
+
+@pytest.mark.parametrize("name", ["pointset", "pointset with several answers", "mesh_deform", "depth"])
+def test_every_network_gets_the_camera_through_its_code_and_only_if_known(name):
+    def network(camera):
+        torch.manual_seed(0)
+        encoder = SmallEncoder(channels=(4, 8, 8, 8, 8), code=6, image_size=32)
+        if name == "depth":
+            return DepthNet(encoder, finest=4, camera=camera).eval()
+        if name == "mesh_deform":
+            return MeshDeformNet(encoder, sphere(0), image_size=32, blocks=1, width=4, camera=camera).eval()
+        return PointSetNet(encoder, FullyConnectedHead, 5, noise=2 * (name != "pointset"), camera=camera).eval()
+
+    def predicted(network, given):
+        structure = network(given)
+        return (structure.depth if name == "depth" else structure.points).detach()
+
+    near = {"image": torch.rand(2, 3, 32, 32), "intrinsics": LENS.repeat(2, 1, 1), "pose": pose(1.5).repeat(2, 1, 1)}
+    far = near | {"pose": pose(3.0).repeat(2, 1, 1)}
+    known, nominal = network("known"), network("nominal")
+    assert set(known.reads) == {"image", "intrinsics", "pose"}
+    assert nominal.reads == ("image",)
+    assert (predicted(known, near) != predicted(known, far)).any()
+    torch.testing.assert_close(predicted(nominal, near), predicted(nominal, far), atol=0, rtol=0)
+    with pytest.raises(UserError, match=r"set data\.camera=nominal"):
+        known({"image": near["image"]})
