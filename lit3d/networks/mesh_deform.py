@@ -85,9 +85,9 @@ class MeshDeformNet(nn.Module):
         image = batch["image"]
         code, maps = encode(self.encoder, batch, self.camera)
         maps = [reduce(m) for reduce, m in zip(self.reduce, maps, strict=False)]
-        lens, pose = known_camera(batch) if self.camera == "known" else self.assumed(len(image))
+        lens, pose = known_camera(batch) if self.camera == "known" else self.assumed(image.shape[0])
         topologies = self.template.topologies
-        vertices = self.template.vertices.expand(len(image), -1, -1)
+        vertices = self.template.vertices.expand(image.shape[0], -1, -1)
         carried: list[Tensor] = []
         stages: list[Mesh] = []
         for i, block in enumerate(self.blocks):
