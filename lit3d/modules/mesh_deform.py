@@ -28,7 +28,8 @@ class MeshDeformModule(ReconstructionModule):
 
     def on_fit_start(self) -> None:
         """The network assumes the camera of the training views."""
-        self.network.use_camera(self.config["camera"])  # type: ignore[operator]
+        if "camera" in self.config:
+            self.network.use_camera(self.config["camera"])  # type: ignore[operator]
 
     def objective(self, prediction: Structure, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective, with the points that set losses read."""
