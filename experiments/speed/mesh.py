@@ -55,7 +55,8 @@ def main() -> None:
         for name, (step, _module) in steps.items():
             wall, cpu = time.perf_counter(), time.process_time()
             step()
-            best[name] = [min(best[name][0], time.perf_counter() - wall), min(best[name][1], time.process_time() - cpu)]
+            spent = time.perf_counter() - wall, time.process_time() - cpu
+            best[name] = [min(pair) for pair in zip(best[name], spent, strict=True)]
     for name, (wall, cpu) in best.items():
         count = sum(p.numel() for p in steps[name][1].parameters())
         print(f"{name:12} {wall:.3f} s a step, {cpu:.3f} s of CPU, {torch.get_num_threads()} threads, {count:,} weights")

@@ -15,10 +15,10 @@ from lit3d.structures import Mesh, Structure
 class MeshDeformModule(ReconstructionModule):
     """Trains a network that deforms a template into a `Mesh` (Wang et al. 2018, Pixel2Mesh).
 
-    As in the paper, set losses are averaged over the meshes of all blocks. They read vertices, or `model.points`
-    area-uniform surface samples, with model.loss_points. A loss over pairs (emd) takes as many vertices as there are
-    true points: where the mesh has more, a random subset without repetition, new in each step; where it has fewer, the
-    truth gives so many. What is drawn is a function of seed, step and rank.
+    As in the paper, set losses are averaged over the meshes of all blocks. They read vertices, or with
+    model.loss_points=surface `model.samples` area-uniform samples. A loss over pairs (emd) takes no more of either than
+    there are true points: of more vertices a random subset without repetition, new in each step; of fewer, the truth
+    gives so many. What is drawn is a function of seed, step and rank.
     """
 
     def __init__(self, network: nn.Module, terms: Sequence[Term], *args: Any, **options: Any) -> None:
@@ -36,10 +36,10 @@ class MeshDeformModule(ReconstructionModule):
         assert isinstance(prediction, Mesh)
         network: Any = self.network
         own = generator(self.config.get("seed", 0), self.global_step, self.global_rank, "points")
-        if network.loss_points == "surface":
-            prediction = prediction.with_points("surface", network.points, own)
-        elif self.pairs:
-            prediction = prediction.with_points("vertices", batch["points"].shape[1], own)
+        if network.loss_points == "surface" or self.pairs:
+            most = batch["points"].shape[1] if self.pairs else network.samples
+            count = min(network.samples, most) if network.loss_points == "surface" else most
+            prediction = prediction.with_points(network.loss_points, count, own)
         return super().objective(prediction, batch)
 
     def rows(self, batch: Mapping[str, Any]) -> dict[str, Structure]:

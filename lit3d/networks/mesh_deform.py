@@ -37,10 +37,10 @@ class MeshDeformNet(nn.Module):
         channels: that each map is brought to before it is read: a matrix commutes with bilinear interpolation.
         camera: nominal, or known: the camera of each image is read from the batch.
         loss_points: what set losses read of the prediction: vertices, or surface.
-        points: how many samples of the surface that is.
+        samples: how many of the surface that is.
 
     Raises:
-        UserError: blocks, width, maps, channels or points below 1, residuals below 0, another word for `loss_points`.
+        UserError: blocks, width, maps, channels or samples below 1, residuals below 0, another word for `loss_points`.
     """
 
     predicts: ClassVar[type[Mesh]] = Mesh
@@ -57,17 +57,17 @@ class MeshDeformNet(nn.Module):
         channels: int = 32,
         camera: str = "nominal",
         loss_points: str = "vertices",
-        points: int = 1024,
+        samples: int = 1024,
     ) -> None:
         super().__init__()
-        if min(blocks, width, maps, channels, residuals + 1, points) < 1:
+        if min(blocks, width, maps, channels, residuals + 1, samples) < 1:
             raise UserError(
-                "blocks, width, maps, channels and points of mesh_deform must be at least 1 and residuals at least 0, "
-                f"got {blocks}, {width}, {maps}, {channels}, {points} and {residuals}"
+                "blocks, width, maps, channels and samples of mesh_deform must be at least 1 and residuals at least 0, "
+                f"got {blocks}, {width}, {maps}, {channels}, {samples} and {residuals}"
             )
         if loss_points not in LOSS_POINTS:
             raise UserError(f"model.loss_points must be {' or '.join(LOSS_POINTS)}, got '{loss_points}'")
-        self.loss_points, self.points = loss_points, points
+        self.loss_points, self.samples = loss_points, samples
         self.encoder, self.camera, self.reads = encoder, camera, reads_with(camera)
         self.template, self.assumed = template.levels(blocks), NominalCamera(image_size)
         read: list[int] = list(encoder.map_channels)[:maps]  # type: ignore[arg-type]

@@ -132,7 +132,7 @@ def test_memory_is_linear_in_vertices():
 
 
 @pytest.mark.parametrize(
-    "options", [{"blocks": 0}, {"width": 0}, {"residuals": -1}, {"maps": 0}, {"points": 0}, {"loss_points": "faces"}]
+    "options", [{"blocks": 0}, {"width": 0}, {"residuals": -1}, {"maps": 0}, {"samples": 0}, {"loss_points": "faces"}]
 )
 def test_numbers_that_cannot_be(options):
     with pytest.raises(UserError, match="mesh_deform must be|loss_points must be vertices or surface, got 'faces'"):
@@ -174,7 +174,7 @@ def test_a_loss_over_pairs_takes_as_many_vertices_as_there_are_true_points():
 
 
 def test_surface_samples_by_config_differ_from_step_to_step_and_pull_the_vertices(monkeypatch):
-    system, given = module(loss_points="surface", points=50), batch()
+    system, given = module(loss_points="surface", samples=50), batch()
     mesh = system(given)
     first = system.objective(mesh, given)[0]
     torch.testing.assert_close(system.objective(mesh, given)[0], first)
