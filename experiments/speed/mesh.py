@@ -59,7 +59,8 @@ def main() -> None:
             best[name] = [min(pair) for pair in zip(best[name], spent, strict=True)]
     for name, (wall, cpu) in best.items():
         count = sum(p.numel() for p in steps[name][1].parameters())
-        print(f"{name:12} {wall:.3f} s a step, {cpu:.3f} s of CPU, {torch.get_num_threads()} threads, {count:,} weights")
+        print(f"{name:12} {wall:.3f} s a step, {cpu:.3f} s of CPU, {count:,} weights")
+    print(f"threads      {torch.get_num_threads()}")
     print(f"ratio        {best['mesh_deform'][0] / best['pointset'][0]:.1f} wall, "
           f"{best['mesh_deform'][1] / best['pointset'][1]:.1f} CPU")  # fmt: skip
 

@@ -43,7 +43,7 @@ def berhu(depth: Map, true_depth: Map, mask: Mask, share: float = 0.2) -> Float[
         UserError: share is not in (0, 1].
     """
     if not 0 < share <= 1:
-        raise UserError(f"berhu: share must be above 0 and at most 1, but is {share}")
+        raise UserError(f"share must be above 0 and at most 1, but is {share}")
     valid = valid_depth(true_depth, mask)
     error = _error(depth, true_depth, valid).abs()
     c = share * error.detach().flatten(1).amax(1)[:, None, None, None]
@@ -71,10 +71,10 @@ def silog(
         UserError: no such form; lam not in [0, 1].
     """
     if form not in SILOG:
-        raise UserError(f"silog: form must be one of {', '.join(SILOG)}, but is '{form}'")
+        raise UserError(f"form must be one of {', '.join(SILOG)}, but is '{form}'")
     lam = SILOG[form] if lam is None else lam
     if not 0 <= lam <= 1:
-        raise UserError(f"silog: lam must be from 0 to 1 (free scale), but is {lam}")
+        raise UserError(f"lam must be from 0 to 1 (free scale), but is {lam}")
     valid = valid_depth(true_depth, mask)
     error = log_depth(torch.where(valid, depth, 1.0)) - torch.where(valid, true_depth, 1.0).log()
     mean = masked_mean(error, valid)
@@ -102,7 +102,7 @@ def scale_and_shift_invariant(
         UserError: trim not in [0, 1).
     """
     if not 0 <= trim < 1:
-        raise UserError(f"ssi: trim must be at least 0 and below 1, but is {trim}")
+        raise UserError(f"trim must be at least 0 and below 1, but is {trim}")
     valid = valid_depth(true_depth, mask)
     d, g = torch.where(valid, depth, 1.0), torch.where(valid, true_depth, 1.0)
     if inverse:
@@ -128,7 +128,7 @@ def multi_scale_gradient(
         UserError: no scales.
     """
     if scales < 1:
-        raise UserError(f"gradient: scales must be at least 1, but is {scales}")
+        raise UserError(f"scales must be at least 1, but is {scales}")
     valid = valid_depth(true_depth, mask)
     if log:
         error = log_depth(torch.where(valid, depth, 1.0)) - torch.where(valid, true_depth, 1.0).log()

@@ -10,11 +10,10 @@ import math
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from lit3d.errors import UserError
 from lit3d.ops.depth import JUMP, checked_jump, is_jump, pairs, to_points, unproject, valid_depth
-from lit3d.ops.depth_normals import normals_from_depth
+from lit3d.ops.depth_normals import normals_from_depth, unit
 from lit3d.ops.masked import entries_at, masked_mean, trimmed_mean
 from lit3d.ops.neighbours import gather_points
 
@@ -90,9 +89,10 @@ def depth_normal_consistency(
 
 
 def _off_tangents(points: Tensor, normal: Tensor, known: Tensor, valid: Tensor, jump: float) -> Tensor:
-    unit = _unit(torch.where(valid, normal, 0.0))
+    unit_normal = _unit(torch.where(valid, normal, 0.0))
     total, count = torch.zeros_like(points[:, 0, 0, 0]), torch.zeros_like(points[:, 0, 0, 0])
-    for (p, q), (n, m), (g, h), (a, b) in zip(pairs(points), pairs(unit), pairs(known), pairs(valid), strict=True):
+    neighbours = zip(pairs(points), pairs(unit_normal), pairs(known), pairs(valid), strict=True)
+    for (p, q), (n, m), (g, h), (a, b) in neighbours:
         linked = a & b & ~is_jump(g, h, jump)
         tangent = _unit(q - p)
         both = (n * tangent).sum(1, keepdim=True).abs() + (m * tangent).sum(1, keepdim=True).abs()
@@ -130,7 +130,7 @@ def virtual_normal(
     """
     count = int(ratio * depth.shape[2] * depth.shape[3])
     if count < 1 or not 0 <= drop < 1:
-        raise UserError(f"virtual_normal: ratio must give a triplet and drop be in [0, 1), but are {ratio} and {drop}")
+        raise UserError(f"ratio must give a triplet and drop be in [0, 1), but are {ratio} and {drop}")
     valid = valid_depth(true_depth, mask)
     index = torch.stack([entries_at(valid.flatten(1), s) for s in triplet_shares(count)], dim=2).flatten(1)
     ours, theirs = (
@@ -158,12 +158,12 @@ def _well_shaped(triangles: Float[Tensor, "b n 3 3"], least: float) -> Bool[Tens
 
 def _plane_normal(triangles: Float[Tensor, "b n 3 3"]) -> Float[Tensor, "b n 3"]:
     a, b, c = triangles.unbind(2)
-    return normalize(torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-4)
+    return _unit(torch.linalg.cross(b - a, c - a).transpose(1, 2)).transpose(1, 2)
 
 
-def _unit(vectors: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+def _unit(vectors: Float[Tensor, "b 3 *s"]) -> Float[Tensor, "b 3 *s"]:
     """Unit vectors; shorter ones where the length is below 1e-4, so that gradients stay bounded."""
-    return normalize(vectors, dim=1, eps=1e-4)
+    return unit(vectors, 1e-4)
 
 
 def _has_normal(true_normal: Normals) -> Mask:

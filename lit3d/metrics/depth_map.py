@@ -9,7 +9,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lit3d.metrics.depth import depth_failure, depth_scores
-from lit3d.metrics.depth_shape import boundary_f1, flying_pixels, mask_iou, normal_scores, visible_chamfer_l1
+from lit3d.metrics.depth_shape import (
+    angles,
+    boundary_f1,
+    flying_pixels,
+    mask_iou,
+    mean_angle,
+    normal_scores,
+    visible_chamfer_l1,
+)
 from lit3d.metrics.point_sets import Distances
 from lit3d.metrics.predictions import SetMetrics
 from lit3d.ops.camera import to_camera
@@ -76,9 +84,10 @@ class DepthMetrics(SetMetrics):
         """Angles of the normals that the depth implies (`depth_normal_...`) and of a normal head (`normal_...`).
 
         Pixels are those whose normal the true depth determines, outside the band of one pixel along its edges; names
-        that end in `_with_edges` take the band in. Rough predictions do not lose pixels: the true depth says where
-        surfaces are cut. `depth_normal_angle_forward` is by forward differences: a few degrees at best on curved
-        surfaces, but where it is far above `depth_normal_angle` neighbouring pixels alternate.
+        that end in `_with_edges` take the band in, and so do objects so thin that they have no other pixel. Rough
+        predictions do not lose pixels: the true depth says where surfaces are cut. `depth_normal_angle_forward` is by
+        forward differences: a few degrees at best on curved surfaces, but where it is far above `depth_normal_angle`
+        neighbouring pixels alternate.
         """
         truth, mask, intrinsics = batch["depth"], batch["mask"], batch["intrinsics"]
         guess = torch.where(failed[:, None, None, None], 1.0, prediction.depth)
@@ -87,15 +96,18 @@ class DepthMetrics(SetMetrics):
         if exact is None:
             exact, valid = normals_from_depth(truth, intrinsics, mask, jump=self.jump)
         valid = valid & (exact != 0).any(1, keepdim=True)
-        inside = valid & ~edge_band(truth, mask, self.jump)
+        inside = or_all(valid & ~edge_band(truth, mask, self.jump), valid)
+        lost = failed | ~inside.flatten(1).any(1)
         found: Scores = {}
         for prefix, normal in (("depth_normal", of_depth), ("normal", getattr(prediction, "normal", None))):
             if normal is not None:
-                found |= normal_scores(normal, exact, inside, failed, prefix)
-                whole = normal_scores(normal, exact, valid, failed, prefix)
-                found[f"{prefix}_angle_with_edges"] = whole[f"{prefix}_angle"]
+                angle = angles(normal, exact)
+                found |= normal_scores(angle, inside, lost, prefix)
+                found[f"{prefix}_angle_with_edges"] = mean_angle(angle, valid, failed | ~valid.flatten(1).any(1))
         steps, there = normals_from_depth(guess, intrinsics, mask, "forward", jump=self.jump, guide=truth)
-        found["depth_normal_angle_forward"] = normal_scores(steps, exact, inside & there, failed)["normal_angle"]
+        there = or_all(there & inside, there & valid)
+        lost = failed | ~there.flatten(1).any(1)
+        found["depth_normal_angle_forward"] = mean_angle(angles(steps, exact), there, lost)
         return found
 
     def shapes(self, prediction: Any, batch: Mapping[str, Any], shown: Bool[Tensor, "b 1 h w"]) -> Scores:
@@ -110,3 +122,8 @@ class DepthMetrics(SetMetrics):
             points = to_camera(prediction.surface(n)[0], batch["pose"])
             found["visible_chamfer_l1"] = visible_chamfer_l1(points, truth, mask, intrinsics)
         return found
+
+
+def or_all(some: Bool[Tensor, "b 1 h w"], every: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+    """Some pixels of each sample, or, where there are none, all of them."""
+    return torch.where(some.flatten(1).any(1)[:, None, None, None], some, every)

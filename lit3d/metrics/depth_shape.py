@@ -23,28 +23,31 @@ SHARES = {"11deg": 11.25, "22deg": 22.5, "30deg": 30.0}
 
 def angles(a: Normals, b: Normals) -> Float[Tensor, "b 1 h w"]:
     """Degrees between directions of any length, exact for small angles; 90 where one is zero or not finite."""
-    a, b = a.double(), b.double()
-    sine = torch.linalg.cross(a, b, dim=1).norm(dim=1, keepdim=True)
+    dtype, a, b = a.dtype, a.double(), b.double()
+    sine = torch.linalg.cross(a, b, dim=1).square().sum(1, keepdim=True).sqrt()
     cosine = (a * b).sum(1, keepdim=True)
     known = (sine > 0) | (cosine != 0)  # false where NaN
-    return torch.where(known & (sine + cosine).isfinite(), torch.rad2deg(torch.atan2(sine, cosine)), 90.0).to(a.dtype)
+    return torch.where(known & (sine + cosine).isfinite(), torch.rad2deg(torch.atan2(sine, cosine)), 90.0).to(dtype)
 
 
 def normal_scores(
-    normal: Normals, true_normal: Normals, valid: Mask, failed: Bool[Tensor, " b"], prefix: str = "normal"
+    angle: Float[Tensor, "b 1 h w"], valid: Mask, failed: Bool[Tensor, " b"], prefix: str = "normal"
 ) -> dict[str, Float[Tensor, " b"]]:
     """Mean and median angle in degrees, and shares strictly under 11.25, 22.5 and 30 degrees, over valid pixels.
 
-    Keys: `normal_angle`, `normal_angle_median`, `normal_11deg`, `normal_22deg`, `normal_30deg`. A failure, and a sample
-    without a valid pixel, gets 90 degrees and shares of 0.
+    Keys: `normal_angle`, `normal_angle_median`, `normal_11deg`, `normal_22deg`, `normal_30deg`. A failure gets 90
+    degrees and shares of 0.
     """
-    angle = angles(normal, true_normal)
-    failed = failed | ~valid.flatten(1).any(1)
-    means = {"angle": masked_mean(angle, valid), "angle_median": masked_median(angle, valid)}
-    shares = {name: masked_mean((angle < limit).double(), valid) for name, limit in SHARES.items()}
-    found = {k: torch.where(failed, 90.0, v) for k, v in means.items()}
-    found |= {k: torch.where(failed, 0.0, v) for k, v in shares.items()}
-    return {f"{prefix}_{k}": v.to(normal.dtype) for k, v in found.items()}
+    found = {"angle": mean_angle(angle, valid, failed)}
+    found["angle_median"] = torch.where(failed, 90.0, masked_median(angle, valid))
+    for name, limit in SHARES.items():
+        found[name] = torch.where(failed, 0.0, masked_mean((angle < limit).to(angle.dtype), valid))
+    return {f"{prefix}_{k}": v for k, v in found.items()}
+
+
+def mean_angle(angle: Float[Tensor, "b 1 h w"], valid: Mask, failed: Bool[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """Over valid pixels, in degrees; 90 for a failure."""
+    return torch.where(failed, 90.0, masked_mean(angle, valid))
 
 
 def mask_iou(predicted: Mask, mask: Mask) -> Float[Tensor, " b"]:

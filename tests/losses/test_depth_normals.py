@@ -219,7 +219,7 @@ def test_a_prediction_that_is_not_finite_is_not_hidden(call):
 def test_wrong_settings_are_sentences():
     depth, _, truth, mask, k = scene()
     for options in ({"ratio": 0.0}, {"drop": 1.0}):
-        with pytest.raises(UserError, match="virtual_normal: ratio must"):
+        with pytest.raises(UserError, match="ratio must"):
             losses.virtual_normal(depth, truth, mask, k, **options)
 
 

@@ -94,6 +94,15 @@ def test_forward_differences_see_stripes_that_the_window_cancels():
         assert forward[0] < float(got["depth_normal_angle_forward"].mean()) < forward[1]
 
 
+def test_a_thin_object_is_scored_by_the_pixels_that_it_has():
+    given = batch(1)
+    given["mask"] = given["mask"] & (torch.arange(64) // 2 == 16)  # two columns
+    got = DepthMetrics(points=50, emd=False)(prediction(given), given, final=True)
+    assert float(got["failure"]) == 0
+    assert float(got["depth_normal_angle"]) == float(got["depth_normal_angle_with_edges"]) < 5
+    assert float(got["depth_normal_angle_forward"]) < 5
+
+
 def test_failures_are_counted_and_get_the_worst():
     given = batch(4)
     depth = given["depth"].clone()
