@@ -42,10 +42,10 @@ def draw_mesh(
     colours = np.clip(base * shade[:, None], 0, 1)
     axes.add_collection3d(Poly3DCollection(corners, facecolors=colours, edgecolors=(0, 0, 0, 0.75), linewidths=wires))
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
-    axes.set_box_aspect((1, 1, 1), zoom=1.1)
+    axes.set_box_aspect((1, 1, 1), zoom=1.05)
     axes.view_init(**SIDES)
     axes.set_axis_off()
-    axes.set_title(title, fontsize=9, y=0.98)
+    axes.set_title(title, fontsize=9, y=1.0)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from lit3d.errors import UserError
 from lit3d.losses.point_sets import lifted
-from lit3d.ops.mesh import cotangent_laplacian, cotangents, edge_vectors, pair_cosines, uniform_laplacian, unit
+from lit3d.ops.mesh import (
+    cotangent_laplacian,
+    cotangents,
+    edge_vectors,
+    gathered,
+    pair_cosines,
+    uniform_laplacian,
+    unit,
+)
 from lit3d.ops.neighbours import gather_points, nearest, safe_sqrt
 
 Form = str  # mean or sum
@@ -138,7 +146,7 @@ def _edges(vertices: Tensor, edges: Tensor) -> Float[Tensor, "b e 3"]:
 
 def _both_ends(vectors: Tensor, normals: Tensor, edges: Tensor, form: Form, squared: bool) -> Float[Tensor, " b"]:
     """Over <vector, normal> with the normals of both ends of each edge."""
-    along = torch.stack([(vectors * normals.index_select(1, end)).sum(-1) for end in edges.unbind(1)], dim=-1)
+    along = torch.stack([(vectors * gathered(normals, end)).sum(-1) for end in edges.unbind(1)], dim=-1)
     return _reduced((along.square() if squared else along.abs()).flatten(1), form)
 
 

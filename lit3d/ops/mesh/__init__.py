@@ -7,6 +7,7 @@ from lit3d.ops.mesh.geometry import (
     face_areas,
     face_normals,
     face_vectors,
+    gathered,
     pair_cosines,
     sample_surface,
     uniform_laplacian,
@@ -17,5 +18,5 @@ from lit3d.ops.mesh.topology import Topology, with_midpoints
 
 __all__ = [
     "Topology", "cotangent_laplacian", "cotangents", "edge_vectors", "face_areas", "face_normals", "face_vectors",
-    "pair_cosines", "sample_surface", "uniform_laplacian", "unit", "vertex_normals", "with_midpoints",
+    "gathered", "pair_cosines", "sample_surface", "uniform_laplacian", "unit", "vertex_normals", "with_midpoints",
 ]  # fmt: skip

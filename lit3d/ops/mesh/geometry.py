@@ -13,7 +13,24 @@ TINY = 1e-12  # a vector shorter than this has no direction: far below what floa
 
 def at_corners(values: Float[Tensor, "b v c"], index: Int[Tensor, "f k"]) -> tuple[Tensor, ...]:
     """`values` at each column of an index such as faces or edges: k tensors (b, f, c)."""
-    return values.index_select(1, index.flatten()).unflatten(1, index.shape).unbind(2)
+    return gathered(values, index.flatten()).unflatten(1, index.shape).unbind(2)
+
+
+def gathered(values: Float[Tensor, "b v c"], index: Int[Tensor, " k"]) -> Float[Tensor, "b k c"]:
+    """`values[:, index]`. On one axis: with its gradient it takes half the time of a choice along the second."""
+    return values.flatten(0, 1).index_select(0, _in_batch(values, index)).unflatten(0, (len(values), -1))
+
+
+def collected(values: Float[Tensor, "b k c"], index: Int[Tensor, " k"], count: int) -> Float[Tensor, "b v c"]:
+    """The adjoint of `gathered`: adds row k to row index[k] of `count` rows."""
+    out = values.new_zeros(len(values) * count, values.shape[2])
+    flat = out.index_add(0, _in_batch(out.unflatten(0, (-1, count)), index), values.flatten(0, 1))
+    return flat.unflatten(0, (-1, count))
+
+
+def _in_batch(values: Tensor, index: Tensor) -> Tensor:
+    first = values.shape[1] * torch.arange(len(values), device=index.device)
+    return (index + first[:, None]).flatten()
 
 
 def unit(vectors: Float[Tensor, "*s d"]) -> Float[Tensor, "*s d"]:
@@ -42,7 +59,7 @@ def face_areas(vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]) -> F
 def vertex_normals(vertices: Float[Tensor, "b v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "b v 3"]:
     """Unit normals at vertices: mean of the adjacent faces' by area; 0 where they cancel or there are none."""
     vectors = face_vectors(vertices, faces).repeat_interleave(3, dim=1)
-    return unit(torch.zeros_like(vertices).index_add(1, faces.flatten(), vectors))
+    return unit(collected(vectors, faces.flatten(), vertices.shape[1]))
 
 
 def edge_vectors(vertices: Float[Tensor, "b v 3"], edges: Int[Tensor, "e 2"]) -> Float[Tensor, "b e 3"]:
@@ -94,14 +111,16 @@ def cotangent_laplacian(
         a, b = faces[:, (k + 1) % 3], faces[:, (k + 2) % 3]
         weight = cotangents[..., k] / 2
         out = out + _spread(values, a, b, weight)
-        total = total.index_add(1, a, weight).index_add(1, b, weight)
+        ends = torch.cat([a, b])
+        total = total + collected(weight.repeat(1, 2)[..., None], ends, values.shape[1])[..., 0]
     return out, total
 
 
 def _spread(values: Tensor, a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Adds weight (x_b - x_a) to a and its negative to b."""
-    pull = (values.index_select(1, b) - values.index_select(1, a)) * weight[..., None]
-    return torch.zeros_like(values).index_add(1, a, pull).index_add(1, b, -pull)
+    start, end = at_corners(values, torch.stack([a, b], 1))
+    pull = (end - start) * weight[..., None]
+    return collected(torch.cat([pull, -pull], 1), torch.cat([a, b]), values.shape[1])
 
 
 def sample_surface(
@@ -129,7 +148,8 @@ def sample_surface(
         chosen = torch.searchsorted(total, draws[0] * total[:, -1:], right=True).clamp_max(len(faces) - 1)
         root, share = draws[1].sqrt(), draws[2]
         place = torch.stack([1 - root, root * (1 - share), root * share], dim=-1).to(vertices.dtype)
-    corners = faces[chosen]
-    at = vertices.gather(1, corners.flatten(1)[..., None].expand(-1, -1, 3)).unflatten(1, (count, 3))
+    first = vertices.shape[1] * torch.arange(len(vertices), device=chosen.device)
+    corners = (faces[chosen] + first[:, None, None]).flatten()
+    at = vertices.flatten(0, 1).index_select(0, corners).view(*chosen.shape, 3, 3)
     a, b, c = at.unbind(2)
     return (place[..., None] * at).sum(2), unit(torch.linalg.cross(b - a, c - a)), chosen
