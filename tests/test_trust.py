@@ -52,8 +52,8 @@ def test_every_default_config_is_trusted():
     from lit3d.build import plain
 
     loggers = "logger=[csv,wandb,tensorboard,mlflow]"
-    listed = ("model", "model/encoder", "model/head", "model/scheduler", "callbacks")
-    parts = [[f"{group}={path.stem}"] for group in listed for path in groups()[group]]
+    tried = ("model", "model/encoder", "model/head", "model/scheduler", "callbacks")
+    parts = [[f"{group}={path.stem}"] for group in tried for path in groups()[group]]
     terms = ",".join(path.stem for path in groups()["model/regularisers"])
     parts += [["model=mesh_deform", f"model/regularisers=[{terms}]"]]
     parts += [["model=mesh_deform", f"model/template={t}"] for t in ("sphere", "torus")]

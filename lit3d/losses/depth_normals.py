@@ -30,6 +30,7 @@ def depth_normal(
     true_depth: Map,
     mask: Mask,
     intrinsics: Intrinsics,
+    against: str = "normal",
     method: str = "least_squares",
     window: int = 3,
     jump: float = JUMP,
@@ -37,8 +38,27 @@ def depth_normal(
     """Mean 1 - cos between the true normal and the normal of the predicted depth (Hu et al. 2019, equation 5).
 
     Over pixels with a true normal, not across depth edges; method, window and jump: `lit3d.ops.normals_from_depth`.
+
+    Args:
+        depth: predicted.
+        true_normal: exact ones.
+        true_depth: which pixels are valid and where edges are.
+        mask: pixels that count.
+        intrinsics: of the image.
+        against: `normal`: the exact normals. A window that spans a crease has another one, so that even the true depth
+            costs something. `depth`: the normals of the true depth by the same fit, as the paper; 0 at the truth.
+        method: of the fit.
+        window: of the fit.
+        jump: of an edge.
+
+    Raises:
+        UserError: another `against`, or what `normals_from_depth` refuses.
     """
+    if against not in ("normal", "depth"):
+        raise UserError(f"against must be normal or depth, but is '{against}'")
     found, valid = normals_from_depth(depth, intrinsics, mask, method, window, jump=jump, guide=true_depth)
+    if against == "depth":
+        true_normal = normals_from_depth(true_depth, intrinsics, mask, method, window, jump=jump)[0]
     return _one_minus_cosine(found, true_normal, valid & _has_normal(true_normal))
 
 

@@ -64,6 +64,23 @@ def test_depth_normal_is_not_lowered_by_roughness_and_not_asked_across_edges():
     assert float(losses.depth_normal(step, normal, step, ones(truth), k)) < 1e-12
 
 
+def test_the_truth_costs_nothing_at_a_crease_against_its_own_normals():
+    k = camera(24)
+    left, one = plane(k, (1.0, 0.0, -1.0), 2.0, 24, 24)
+    right, other = plane(k, (-1.0, 0.0, -1.0), 2.0, 24, 24)
+    truth, normal = torch.maximum(left, right), torch.where(left > right, one, other)
+    mask = ones(truth)
+    assert float(losses.depth_normal(truth, normal, truth, mask, k)) > 0.005
+    depth = truth.clone().requires_grad_()
+    value = losses.depth_normal(depth, normal, truth, mask, k, against="depth")
+    value.sum().backward()
+    assert float(value.detach().abs()) < 1e-12
+    assert depth.grad.abs().max() < 1e-9
+    assert float(losses.depth_normal(truth + 0.1 * left, normal, truth, mask, k, against="depth")) > 0.001
+    with pytest.raises(UserError, match="against must be normal or depth"):
+        losses.depth_normal(truth, normal, truth, mask, k, against="truth")
+
+
 def test_pixels_without_a_true_normal_do_not_count():
     depth, normal, truth, mask, k = scene()
     normal[0, :, 4], normal[0, 0, 5] = 0, math.nan
@@ -164,6 +181,7 @@ def test_the_global_generator_is_left_alone():
 CALLS = [
     lambda d, n, g, m, k: losses.depth_normal(d, n, g, m, k),
     lambda d, n, g, m, k: losses.depth_normal(d, n, g, m, k, method="central"),
+    lambda d, n, g, m, k: losses.depth_normal(d, n, g, m, k, against="depth"),
     lambda d, n, g, m, k: losses.depth_normal_consistency(d, n, g, m, k),
     lambda d, n, g, m, k: losses.virtual_normal(d, g, m, k, ratio=1.0),
     lambda d, n, g, m, k: losses.normal_cosine(n, torch.ones_like(n).detach(), m),
@@ -210,7 +228,7 @@ def test_a_sample_without_a_valid_pixel_costs_nothing(call):
     assert all(t.grad is None or float(t.grad.abs().sum()) == 0 for t in (depth, normal))
 
 
-@pytest.mark.parametrize("call", CALLS[:4])
+@pytest.mark.parametrize("call", CALLS[:5])
 def test_a_prediction_that_is_not_finite_is_not_hidden(call):
     depth, normal, truth, mask, k = scene()
     assert call(torch.full_like(depth, math.nan), normal, truth, mask, k).isfinite().logical_not().all()
