@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from lit3d import drawing, photos
+from lit3d import drawing, mesh_drawing, photos
 from lit3d.build import image_size, load_image_module
 from lit3d.callbacks import write_atomically
 from lit3d.errors import UserError
@@ -57,6 +57,8 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
     if mask is not None and len(paths) > 1:
         raise UserError(f"mask={mask} belongs to one image, but {len(paths)} are given: use PNGs with transparency")
     camera = _camera(config["camera"], module.config["camera"])
+    if config["camera"] and hasattr(module.network, "use_camera"):
+        module.network.use_camera(camera)
     size = image_size(module.config["data"]) or (0, 0)
     if mask is not None and camera["fill"] is None:
         raise UserError(f"mask={mask} cuts an object out, but this network was trained on whole pictures: leave it out")
@@ -184,19 +186,20 @@ def write(
     several = len(shapes) > 1
     names = [f"{photo.name}_{i + 1}" for i in range(len(shapes))] if several else [photo.name]
     frame = camera["frame"]
-    files = [file for s, name in zip(shapes, names, strict=True) for file in write_shape(s, out / name, pose, frame)]
+    solid = answers[0].solid
+    files = [f for s, name in zip(shapes, names, strict=True) for f in write_shape(s, out / name, pose, frame, solid)]
     maps = {name: values.numpy() for name, values in answers[0].maps(0).items()}
     further, facts_of_maps = write_maps(maps, out / photo.name)
     picture, record = out / f"{photo.name}.png", out / f"{photo.name}.json"
-    up, shape = np.array([0.0, 1.0, 0.0]), photo.image.shape[:2]
-    square = drawing.in_square(intrinsics, *shape)
-    views = [drawing.two_views(_points(a), square, pose, up, size, max(shape)) for a in answers]
+    shape = photo.image.shape[:2]
+    camera_of = (drawing.in_square(intrinsics, *shape), pose, np.array([0.0, 1.0, 0.0]), size, max(shape))
+    views = [mesh_drawing.two_views(a, 0, _points(a), *camera_of) for a in answers]
     heads, rows = _sheet(drawing.upscaled(photo.image, size), views, maps, size)
     drawing.save_image(drawing.grid(rows, heads, ["", "from 90°"] if several else ()), picture)
     facts = {
         "image": photo.name, "mask": photo.mask_from, CROPS[len(photo.crop)]: photo.crop, "camera": camera,
         "checkpoint_config": {k: module.config[k] for k in ("name", "seed")},
-        "axes": {".ply": f"the {frame} frame of training", ".glb": "y up"},
+        "axes": {".ply": f"the {frame} frame of training", ".glb": "y up", **({".obj": "y up"} if solid else {})},
     }  # fmt: skip
     facts |= ({"answers": names} if several else {}) | ({"maps": facts_of_maps} if maps else {})
     write_atomically(record, json.dumps(facts, indent=1) + "\n")

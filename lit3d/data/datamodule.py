@@ -33,6 +33,7 @@ class ShapeDataModule(LoadedDataModule):
         source: where meshes come from, or None for a dataset that was made elsewhere.
         synthesis: how the dataset is made.
         frame: viewer or object, the frame of every 3D target.
+        camera: nominal or known: what networks are built to read of the camera; samples hold it in both cases.
         views: stored, or online (fresh views rendered inside the loader for training).
         points: true points in a training sample; m.
         test_points: true points in validation and test.
@@ -73,6 +74,7 @@ class ShapeDataModule(LoadedDataModule):
         train_views: int | None = None,
         leave_out: str | Sequence[str] = (),
         seed: int = 0,
+        camera: str = "nominal",
     ) -> None:
         super().__init__()
         if min(points, test_points, batch_size, validation_views, test_views or 1) < 1 or workers < 0:
@@ -80,6 +82,8 @@ class ShapeDataModule(LoadedDataModule):
         if not 0 < sensor_metres < np.inf:
             raise UserError(f"data.sensor_metres must be the length of an object in metres, got {sensor_metres}")
         check_frame(frame)
+        if camera not in ("nominal", "known"):
+            raise UserError(f"data.camera must be nominal or known, got '{camera}'")
         if views not in ("stored", "online"):
             raise UserError(f"data.views must be stored or online, got '{views}'")
         if views == "online" and train_views is not None:
@@ -89,6 +93,7 @@ class ShapeDataModule(LoadedDataModule):
         self.name, self.root = name, Path(root)
         self.source = source if source is None or limit is None else LimitedSource(source, limit)
         self.synthesis, self.frame, self.views = synthesis or SynthesisSettings(), frame, views
+        self.camera = camera
         self.points, self.test_points, self.batch_size = points, test_points, batch_size
         self.augment, self.workers, self.seed = augment, workers, seed
         self.sensor, self.sensor_metres = find_sensor(sensor), sensor_metres

@@ -180,7 +180,7 @@ class _NeighbourSum(torch.autograd.Function):
 
 def _gathered(values: Tensor, neighbours: Tensor, offsets: Tensor) -> Tensor:
     """One call for the whole batch: 5 x faster than index_add (measured at 16 x 2,562 x 128 on two cores)."""
-    sample = torch.arange(len(values), device=values.device)[:, None]
+    sample = torch.arange(values.shape[0], device=values.device)[:, None]
     index, start = neighbours + sample * values.shape[1], offsets + sample * len(neighbours)
     return embedding_bag(index.flatten(), values.flatten(0, 1), start.flatten(), mode="sum").view_as(values)
 
