@@ -17,7 +17,8 @@ def task(cfg: Any) -> None:
     console = Console()
     if pictures:
         maps = ", depth and normals (.png, .npy)" if any(f.suffix == ".npy" for f in files) else ""
-        console.print(f"{len(pictures)} prediction(s) in {pictures[0].parent}: .ply, .glb, .png, .json each{maps}")
+        obj = " .obj," if any(f.suffix == ".obj" for f in files) else ""
+        console.print(f"{len(pictures)} prediction(s) in {pictures[0].parent}: .ply, .glb,{obj} .png, .json each{maps}")
     for picture in pictures[:10]:
         console.print(f"  {picture}")
     if len(pictures) > 1:

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from lit3d import drawing, photos
-from lit3d.build import load_image_module
+from lit3d import drawing, mesh_drawing, photos
+from lit3d.build import image_size, load_image_module
 from lit3d.callbacks import write_atomically
 from lit3d.errors import UserError
 from lit3d.export import check_format, export_onnx
 from lit3d.shape_files import write_maps, write_shape
 
 SHEET = "predictions.png"
+CROPS = {3: "crop_left_top_side", 4: "crop_left_top_width_height"}  # in the record, by how many numbers
 DRAWN = 2048  # points of a surface without a number of its own
 SHEET_ROWS = 24  # more would make a picture that nothing shows
 
@@ -56,7 +57,11 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
     if mask is not None and len(paths) > 1:
         raise UserError(f"mask={mask} belongs to one image, but {len(paths)} are given: use PNGs with transparency")
     camera = _camera(config["camera"], module.config["camera"])
-    size = module.config["data"]["synthesis"]["image_size"]
+    if config["camera"] and hasattr(module.network, "use_camera"):
+        module.network.use_camera(camera)
+    size = image_size(module.config["data"]) or (0, 0)
+    if mask is not None and camera["fill"] is None:
+        raise UserError(f"mask={mask} cuts an object out, but this network was trained on whole pictures: leave it out")
     out = Path(config["out"])
     _refuse_overwriting(paths, out)
     out.mkdir(parents=True, exist_ok=True)
@@ -66,7 +71,7 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
     skipped: list[str] = []
     for path in track(paths, "predicting", disable=len(paths) < 4):
         try:
-            photo = photos.prepare(path, mask or photos.mask_beside(path), size, camera["fill"])
+            photo = _photo(path, mask, size, camera["fill"])
             answers = _forward(module, photo, camera, config["answers"])
             files, heads, views = write(photo, answers, camera, module, out, config["picture_size"])
             first, *further = views
@@ -88,6 +93,13 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
         drawing.save_image(picture, out / SHEET)
         written.append(out / SHEET)
     return written
+
+
+def _photo(path: Path, mask: Path | None, size: tuple[int, int], fill: float | None) -> photos.Photo:
+    """An object cut out, or a whole picture for a network that was trained on such."""
+    if fill is None:
+        return photos.whole(path, size)
+    return photos.prepare(path, mask or photos.mask_beside(path), size[0], fill)
 
 
 def _camera(given: str | None, nominal: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +125,8 @@ def _camera(given: str | None, nominal: dict[str, Any]) -> dict[str, Any]:
 def _is_camera(camera: dict[str, Any]) -> bool:
     try:
         intrinsics = np.asarray(camera["intrinsics"], float)
-        positive = 0 < float(camera["distance"]) < np.inf and 0 < float(camera["fill"]) <= 1
+        positive = 0 < float(camera["distance"]) < np.inf
+        positive &= camera["fill"] is None or 0 < float(camera["fill"]) <= 1
     except (TypeError, ValueError):
         return False
     return positive and intrinsics.shape == (3, 3) and bool(np.isfinite(intrinsics).all())
@@ -173,18 +186,20 @@ def write(
     several = len(shapes) > 1
     names = [f"{photo.name}_{i + 1}" for i in range(len(shapes))] if several else [photo.name]
     frame = camera["frame"]
-    files = [file for s, name in zip(shapes, names, strict=True) for file in write_shape(s, out / name, pose, frame)]
+    solid = answers[0].solid
+    files = [f for s, name in zip(shapes, names, strict=True) for f in write_shape(s, out / name, pose, frame, solid)]
     maps = {name: values.numpy() for name, values in answers[0].maps(0).items()}
     further, facts_of_maps = write_maps(maps, out / photo.name)
     picture, record = out / f"{photo.name}.png", out / f"{photo.name}.json"
-    side = photo.image.shape[0]
-    views = [drawing.two_views(_points(a), intrinsics, pose, np.array([0.0, 1.0, 0.0]), size, side) for a in answers]
+    shape = photo.image.shape[:2]
+    camera_of = (drawing.in_square(intrinsics, *shape), pose, np.array([0.0, 1.0, 0.0]), size, max(shape))
+    views = [mesh_drawing.two_views(a, 0, _points(a), *camera_of) for a in answers]
     heads, rows = _sheet(drawing.upscaled(photo.image, size), views, maps, size)
     drawing.save_image(drawing.grid(rows, heads, ["", "from 90°"] if several else ()), picture)
     facts = {
-        "image": photo.name, "mask": photo.mask_from, "crop_left_top_side": photo.crop, "camera": camera,
+        "image": photo.name, "mask": photo.mask_from, CROPS[len(photo.crop)]: photo.crop, "camera": camera,
         "checkpoint_config": {k: module.config[k] for k in ("name", "seed")},
-        "axes": {".ply": f"the {frame} frame of training", ".glb": "y up"},
+        "axes": {".ply": f"the {frame} frame of training", ".glb": "y up", **({".obj": "y up"} if solid else {})},
     }  # fmt: skip
     facts |= ({"answers": names} if several else {}) | ({"maps": facts_of_maps} if maps else {})
     write_atomically(record, json.dumps(facts, indent=1) + "\n")

@@ -28,7 +28,7 @@ def depth_colours(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
     return (drawing.colours_by_depth(points @ pose[:3, :3].T) * 255).astype(np.uint8)
 
 
-def write_shape(shape: Geometry, stem: Path, pose: np.ndarray, frame: str) -> list[Path]:
+def write_shape(shape: Geometry, stem: Path, pose: np.ndarray, frame: str, obj: bool = False) -> list[Path]:
     """One prediction as `<stem>.ply` (target frame) and `<stem>.glb` (y up); points get the pictures' colours.
 
     Args:
@@ -36,13 +36,15 @@ def write_shape(shape: Geometry, stem: Path, pose: np.ndarray, frame: str) -> li
         stem: path without suffix; its folder is made.
         pose: (4, 4) target frame -> camera.
         frame: viewer or object.
+        obj: also as `<stem>.obj` (y up).
     """
     stem.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(shape, trimesh.PointCloud):
         shape.colors = depth_colours(np.asarray(shape.vertices), pose)
     upright = shape.copy().apply_transform(TO_GLTF if frame == "viewer" else np.eye(4))
-    files = [stem.with_name(f"{stem.name}.ply"), stem.with_name(f"{stem.name}.glb")]
-    for path, geometry in zip(files, (shape, upright), strict=True):
+    shapes = {".ply": shape, ".glb": upright} | ({".obj": upright} if obj else {})
+    files = [stem.with_name(f"{stem.name}{suffix}") for suffix in shapes]
+    for path, geometry in zip(files, shapes.values(), strict=True):
         with _aside(path) as aside:
             geometry.export(aside, file_type=path.suffix[1:])
     return files

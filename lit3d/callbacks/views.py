@@ -11,8 +11,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from lit3d import drawing
+from lit3d import drawing, mesh_drawing
 from lit3d.callbacks.show import Cloud
+from lit3d.ops.camera import to_target
+from lit3d.ops.depth import to_points, unproject, valid_depth
 from lit3d.shape_files import depth_colours, file_name, write_shape, y_up
 from lit3d.structures import Structure
 
@@ -42,20 +44,20 @@ class Views:
     def pictures(self, i: int, size: int) -> dict[str, np.ndarray]:
         """By head: the input; truth and prediction in the input's view, as maps where these are predicted; from 90°."""
         sample, shown = self.samples[i], self.prediction.maps(i)
-        truth = sample["points"][: self.points.shape[1]].double().numpy()
-        t0, t90 = self._from_two_sides(sample, truth, size)
-        p0, p90 = self._from_two_sides(sample, self.points[i], size)
+        truth = _true_points(sample, self.points.shape[1])
+        t0, t90 = drawing.two_views(truth, *_camera(sample, size))
+        p0, p90 = mesh_drawing.two_views(self.prediction, i, self.points[i], *_camera(sample, size))
         found = {"input": drawing.upscaled(sample["image"].permute(1, 2, 0).numpy(), size)}
         for name, values in shown.items():
             found |= _beside_truth(sample, name, values.numpy(), size)
-        found |= {} if shown else {"truth": t0, "prediction": p0}
+        found |= {} if shown else {"truth": t0, **self.blocks(i, size), "prediction": p0}
         return found | {"truth, 90°": t90, "prediction, 90°": p90}
 
-    @staticmethod
-    def _from_two_sides(sample: Any, points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        intrinsics, pose = (sample[k].double().numpy() for k in ("intrinsics", "pose"))
-        up, shape = sample["object_to_target"][:3, 1].double().numpy(), sample["image"].shape[-2:]
-        return drawing.two_views(points, drawing.in_square(intrinsics, *shape), pose, up, size, max(shape))
+    def blocks(self, i: int, size: int) -> dict[str, np.ndarray]:
+        """What a staged network predicted before, coarse to fine, in the input's view."""
+        seen = _camera(self.samples[i], size)
+        earlier = [mesh_drawing.two_views(s, i, self.points[i], *seen)[0] for s in self.prediction.stages[:-1]]
+        return {f"block {k + 1}": picture for k, picture in enumerate(earlier)}
 
     def grid(self, size: int) -> Image.Image:
         """A row for each sample."""
@@ -66,14 +68,15 @@ class Views:
 
     def answers(self, i: int, size: int) -> list[np.ndarray]:
         """The further answers turned by 90 degrees."""
-        return [self._from_two_sides(self.samples[i], points[i], size)[1] for points in self.further]
+        return [drawing.two_views(points[i], *_camera(self.samples[i], size))[1] for points in self.further]
 
     def write(self, folder: Path) -> None:
         """Each prediction that is not empty as .ply and .glb, named by object and view."""
         for i, sample in enumerate(self.samples):
             stem, shape = folder / file_name(sample["object"], int(sample["view"])), self.prediction.to_trimesh(i)
             if len(shape.vertices):
-                write_shape(shape, stem, sample["pose"].double().numpy(), self.frame)
+                pose, obj = sample["pose"].double().numpy(), self.prediction.solid
+                write_shape(shape, stem, pose, self.frame, obj)
 
     def clouds(self, count: int, points: int) -> Iterator[Cloud]:
         """At most `count` predictions of at most `points` points, for dashboards."""
@@ -94,6 +97,23 @@ class Views:
             scores = [float(values[i]) for values in self.scores.values()]
             rows.append([sample["object"], sample["category"], int(sample["view"]), *shown, *scores])
         return columns, rows
+
+
+def _true_points(sample: Any, count: int) -> np.ndarray:
+    """(n, 3) in the target frame: of the object's surface, or of what the true depth shows of a scene."""
+    if "points" in sample:
+        return sample["points"][:count].double().numpy()
+    one = {k: sample[k][None] for k in ("depth", "mask", "intrinsics", "pose")}
+    points = to_target(to_points(unproject(one["depth"], one["intrinsics"])), one["pose"])[0]
+    seen = points[valid_depth(one["depth"], one["mask"]).flatten()]
+    return seen[torch.linspace(0, max(0, len(seen) - 1), min(count, len(seen))).long()].double().numpy()
+
+
+def _camera(sample: Any, size: int) -> tuple[Any, ...]:
+    """Intrinsics, pose, the way up, and sizes of picture and image, as views in `drawing` want them."""
+    intrinsics, pose = (sample[k].double().numpy() for k in ("intrinsics", "pose"))
+    up, shape = sample["object_to_target"][:3, 1].double().numpy(), sample["image"].shape[-2:]
+    return drawing.in_square(intrinsics, *shape), pose, up, size, max(shape)
 
 
 def _beside_truth(sample: Any, name: str, values: np.ndarray, size: int) -> dict[str, np.ndarray]:

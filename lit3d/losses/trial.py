@@ -36,6 +36,12 @@ def try_terms(terms: Sequence[Term]) -> None:
             continue  # a user's loss, on sets that it may not be made for
 
 
+def needs_pairs(term: Term) -> bool:
+    """Whether its loss needs as many true as predicted points (`point_sets.over_pairs`)."""
+    function = term.function.func if isinstance(term.function, partial) else term.function
+    return bool(getattr(function, "over_pairs", False))
+
+
 def _random(seed: int) -> dict[str, Tensor]:
     """A prediction or a batch of one sample, by the names that losses use."""
     generator = torch.Generator().manual_seed(seed)
@@ -46,20 +52,19 @@ def _random(seed: int) -> dict[str, Tensor]:
     return {"points": torch.rand(1, POINTS, 3, generator=generator) - 0.5, **maps, **rest}
 
 
-def check_sizes(terms: Sequence[Term], n: int | None, m: int) -> None:
+def check_sizes(terms: Sequence[Term], n: int | None, m: int | None) -> None:
     """Refuse a loss over pairs (`point_sets.over_pairs`) where the truth has fewer points than the prediction.
 
     Args:
         terms: the terms of a run.
         n: predicted points, or None where the model does not say.
-        m: points of the truth in training.
+        m: points of the truth in training, or None where there are none.
 
     Raises:
         UserError: naming the loss and both numbers.
     """
     for term in terms:
-        function = term.function.func if isinstance(term.function, partial) else term.function
-        if n is not None and n > m and getattr(function, "over_pairs", False):
+        if n is not None and m is not None and n > m and needs_pairs(term):
             raise UserError(
                 f"loss '{term.name}' pairs each predicted point with a true one, but model.points is {n} and "
                 f"data.points only {m}: set data.points={n} or more"

@@ -10,6 +10,8 @@ from lit3d.metrics.depth_shape import (
     visible_chamfer_l1,
 )
 from lit3d.metrics.hypotheses import coverage, diversity
+from lit3d.metrics.mesh_quality import score_mesh
+from lit3d.metrics.meshes import MeshMetrics
 from lit3d.metrics.point_sets import (
     chamfer_l1,
     chamfer_l2sq,
@@ -36,9 +38,9 @@ from lit3d.metrics.running import (
 )
 
 __all__ = [
-    "PROTOCOLS", "ChamferDistance", "DepthMetrics", "EarthMoversDistance", "FScore", "NormalConsistency", "Precision",
-    "Protocol", "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "boundary_f1", "chamfer_l1",
-    "chamfer_l2sq", "coverage", "depth_failure", "depth_scores", "distances", "diversity", "emd", "flying_pixels",
-    "fscore", "mask_iou", "normal_consistency", "normal_scores", "precision", "recall", "score_points",
-    "score_protocols", "visible_chamfer_l1",
+    "PROTOCOLS", "ChamferDistance", "DepthMetrics", "EarthMoversDistance", "FScore", "MeshMetrics", "NormalConsistency",
+    "Precision", "Protocol", "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "boundary_f1",
+    "chamfer_l1", "chamfer_l2sq", "coverage", "depth_failure", "depth_scores", "distances", "diversity", "emd",
+    "flying_pixels", "fscore", "mask_iou", "normal_consistency", "normal_scores", "precision", "recall", "score_mesh",
+    "score_points", "score_protocols", "visible_chamfer_l1",
 ]  # fmt: skip

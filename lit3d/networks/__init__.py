@@ -9,6 +9,7 @@ from lit3d.networks.encoders import (
     SmallEncoder,
 )
 from lit3d.networks.heads import FullyConnectedHead, HourglassHead, TwoBranchHead, UpconvolutionHead
+from lit3d.networks.mesh_deform import MeshDeformNet
 from lit3d.networks.pointset import PointSetNet
 from lit3d.networks.refined import RefinedHead
 
@@ -18,6 +19,7 @@ __all__ = [
     "FullyConnectedHead",
     "HourglassHead",
     "HubEncoder",
+    "MeshDeformNet",
     "PaperEncoder",
     "PointSetNet",
     "RefinedHead",

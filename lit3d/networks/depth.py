@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit3d.errors import UserError, did_you_mean
+from lit3d.networks.camera import code_size, encode, reads_with
 from lit3d.networks.encoders import Features, as_channels_last, conv_block
 from lit3d.structures import DepthMap
 
@@ -62,7 +63,7 @@ class DepthNet(nn.Module):
     Depth is camera z, `nominal` at the start: of the raw output x it is nominal (1 + x), nominal exp(x) or
     nominal / (1 + x), kept within `SMALLEST` and `LARGEST` times the nominal depth. The camera of the batch, and its
     mask where none is predicted, go into the structure (`carries`), which needs them to put pixels into space; no
-    weight reads them.
+    weight reads them, unless the camera is `known`.
 
     Args:
         encoder: image -> `Features`, of a kind that takes images of any size (model.code=0).
@@ -72,19 +73,19 @@ class DepthNet(nn.Module):
         nominal: a depth to begin with; `DepthModule` sets the mean distance of the training cameras.
         finest: channels of the decoder at full resolution.
         widest: the most channels of one of its levels.
+        camera: nominal, or known: that of each image is appended to the code.
 
     Raises:
         UserError: an unknown parametrisation, or a nominal depth that is not above 0.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("image",)
     predicts: ClassVar[type[DepthMap]] = DepthMap
 
     nominal: Tensor
 
     def __init__(
         self, encoder: nn.Module, normals: bool = False, mask: bool = True, parametrisation: str = "log",
-        nominal: float = 2.0, finest: int = 16, widest: int = 128,
+        nominal: float = 2.0, finest: int = 16, widest: int = 128, camera: str = "nominal",
     ) -> None:  # fmt: skip
         super().__init__()
         if parametrisation not in PARAMETRISATIONS:
@@ -93,10 +94,10 @@ class DepthNet(nn.Module):
             raise UserError(f"model.parametrisation must be one of {known}, got '{parametrisation}'.{advice}")
         if not nominal > 0:
             raise UserError(f"the nominal depth of a network must be above 0, got {nominal}")
-        self.encoder = encoder
+        self.encoder, self.camera, self.reads = encoder, camera, reads_with(camera)
         self.parametrisation, self.sizes = parametrisation, (1, 3 * normals, int(mask))
-        code_size, map_channels = encoder.code_size, encoder.map_channels
-        self.decoder = DepthDecoder(code_size, map_channels, finest, widest)  # type: ignore[arg-type]
+        length, map_channels = code_size(encoder, camera), encoder.map_channels
+        self.decoder = DepthDecoder(length, map_channels, finest, widest)  # type: ignore[arg-type]
         self.heads = nn.Conv2d(finest, sum(self.sizes), 3, padding=1)
         with torch.no_grad():  # begin as a flat sheet at the nominal depth that faces the camera, all of it object
             self.heads.weight.mul_(0.03)
@@ -121,7 +122,7 @@ class DepthNet(nn.Module):
     def forward(self, batch: Mapping[str, Any]) -> DepthMap:
         """Every pixel of an image (b, 3, h, w)."""
         image = batch["image"]
-        raw = self._raw(image)
+        raw = self._raw(batch)
         raw_depth, normal, logits = raw.split(self.sizes, dim=1)
         camera = {k: batch[k] for k in ("intrinsics", "pose") if k in batch}
         if self.sizes[2]:
@@ -134,11 +135,12 @@ class DepthNet(nn.Module):
             mask_logits=logits if self.sizes[2] else None, image=image, **camera,
         )  # fmt: skip
 
-    def _raw(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h w"]:
+    def _raw(self, batch: Mapping[str, Any]) -> Float[Tensor, "b c h w"]:
+        image = batch["image"]
         h, w = image.shape[-2:]
         whole = h % STRIDE == 0 and w % STRIDE == 0
         padded = image if whole else functional.pad(image, (0, -w % STRIDE, 0, -h % STRIDE), mode="replicate")
-        x = self.decoder(self.encoder(padded), padded)
+        x = self.decoder(encode(self.encoder, {**batch, "image": padded}, self.camera), padded)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 has steps of 1 % of a depth
             return self.heads(x.float())[..., :h, :w]
 

@@ -2,6 +2,7 @@
 
 from lit3d.structures.base import Structure
 from lit3d.structures.depth_map import DepthMap
+from lit3d.structures.mesh import Mesh
 from lit3d.structures.point_set import PointSet
 
-__all__ = ["DepthMap", "PointSet", "Structure"]
+__all__ = ["DepthMap", "Mesh", "PointSet", "Structure"]

@@ -18,6 +18,7 @@ class Structure:
     tensors: ClassVar[tuple[str, ...]] = ()  # the names that losses may read
     reads_as: ClassVar[str] = "nothing"  # for sentences: "model 'x' predicts ..."
     has_normals: ClassVar[bool] = False  # whether `surface` gives normals: then true ones are read, too
+    solid: ClassVar[bool] = False  # whether `to_trimesh` gives closed surfaces: pictures and files show their triangles
 
     @property
     def stages(self: S) -> tuple[S, ...]:
