@@ -79,4 +79,6 @@ def show(title: str, rows: Sequence[Row], columns: Sequence[str] | None = None, 
 
 
 def _cell(value: Any, digits: int) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.{digits}f}"
+    return str(value)

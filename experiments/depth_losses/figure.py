@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from torch.utils.data import default_collate
 
+from experiments.depth_losses.variants import VARIANTS
 from lit3d import drawing, ops
 from lit3d.build import instantiate, load_module
 from lit3d.callbacks.views import look
@@ -27,7 +28,7 @@ SIZE = 192  # side of a cell, a multiple of the picture's
 WIDE = 1.2  # of the view from the side, in units of the longest side
 RADIUS = 0.05  # from which on a pixel is flying
 NEAR, FLYING = (0.42, 0.55, 0.72), (0.86, 0.16, 0.12)
-COLOURS = ("#444444", "#d0392b", "#e08e1b", "#9b6fc4", "#2b6cb0", "#2f9e60", "#17a2b8", "#8c6d46")
+COLOURS = ("#444444", "#d0392b", "#e08e1b", "#9b6fc4", "#2b6cb0", "#2f9e60", "#17a2b8")
 
 
 def samples(module: Any, count: int = len(PICKED)) -> list[Any]:
@@ -140,14 +141,16 @@ def draw_errors(runs: Mapping[str, Sequence[tuple[float, float]]], floor: float 
         path: of the picture.
     """
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    for i, (variant, points) in enumerate(runs.items()):
-        axes.plot(*np.transpose(points), "o", ms=7, alpha=0.85, color=COLOURS[i % len(COLOURS)], label=variant)
+    colours = dict(zip(VARIANTS, COLOURS, strict=True))
+    for variant, points in runs.items():
+        axes.plot(*np.transpose(points), "o", ms=7, alpha=0.8, color=colours.get(variant, "#999999"), label=variant)
     if floor is not None:
         axes.axhline(floor, color="#999999", ls="--", lw=1)
         axes.annotate("normals of the true depth by the same fit", (0.01, floor), xycoords=("axes fraction", "data"),
                       xytext=(0, 3), textcoords="offset points", size=8, color="#777777")  # fmt: skip
     axes.set(xlabel="error of depth: abs_rel, unaligned", ylabel="error of the normals of the depth, degrees")
-    axes.margins(0.12)
+    limits = 1.15 * np.max([point for points in runs.values() for point in points], axis=0)
+    axes.set(xlim=(0, limits[0]), ylim=(0, limits[1]))  # from 0, so that similar errors look similar
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), title="a point a seed")
     figure.savefig(path, dpi=110)
     plt.close(figure)
