@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from lit3d.callbacks.views import Views
+from lit3d.callbacks.views import Views, true_points
 
 TRUTH = 1024  # true points of each view, at most
 POINTS = 2048  # points of a predicted set, at most
@@ -22,6 +22,7 @@ def save_views(path: Path, views: Views) -> None:
     """
     shapes = [_arrays(views.prediction.to_trimesh(i)) for i in range(len(views.samples))]
     vertices, faces = zip(*shapes, strict=True)
+    truth = [true_points(s, TRUTH) for s in views.samples]
     _save(
         path,
         object=np.array([s["object"] for s in views.samples]),
@@ -29,7 +30,8 @@ def save_views(path: Path, views: Views) -> None:
         view=np.array([int(s["view"]) for s in views.samples], np.int32),
         image=np.stack([_bytes(s["image"].permute(1, 2, 0).numpy()) for s in views.samples]),
         pose=np.stack([s["pose"].numpy() for s in views.samples]).astype(np.float32),
-        truth=np.stack([s["points"][:TRUTH].numpy() for s in views.samples]).astype(np.float16),
+        truth=np.concatenate(truth).astype(np.float16),
+        truth_counts=np.array([len(points) for points in truth], np.int32),
         vertices=np.concatenate(vertices).astype(np.float16),
         vertex_counts=np.array([len(v) for v in vertices], np.int32),
         faces=np.concatenate(faces).astype(np.int32),

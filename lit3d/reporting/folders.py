@@ -56,7 +56,10 @@ class Run:
 
     @property
     def scored_on(self) -> tuple[str, str, int, int]:
-        """Name and version of the data, numbers of points n and m: only runs that agree in all may be compared."""
+        """Name and version of the data, numbers of points n and m: only runs that agree in all may be compared.
+
+        A data module whose version is not known, and scenes without points, have empty ones.
+        """
         data, counts, family = (as_table(self.results.get(k)) for k in ("data", "counts", "family"))
         if self.of_points:
             return str(family.get("name")), "free points", int(family.get("dimension") or 2), 0

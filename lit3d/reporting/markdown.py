@@ -5,8 +5,18 @@ from collections.abc import Iterator, Sequence
 
 from lit3d.reporting.contents import Contents
 from lit3d.reporting.tables import Block, Split, verdict
-from lit3d.reporting.words import METHOD, cell_text, gain_text, head, headlines, main_metric, number, p_text, warning
-from lit3d.summary import HEADS
+from lit3d.reporting.words import (
+    METHOD,
+    cell_text,
+    gain_text,
+    head,
+    headlines,
+    known_tables,
+    main_metric,
+    number,
+    p_text,
+    warning,
+)
 
 
 def render(contents: Contents, title: str) -> str:
@@ -40,28 +50,36 @@ def _lines(contents: Contents, title: str) -> Iterator[str]:
 
 
 def _scores(split: Split) -> Iterator[str]:
-    metrics = [m for m in split.metrics if m in HEADS]
+    for title, heads in known_tables(split):
+        yield from (_plain(title), "") if title else ()
+        yield from _table(["setting", "runs", "images", *heads.values()], _score_rows(split, list(heads)), escaped=True)
+        yield ""
+    yield from (warning(split), "") if warning(split) else ()
+
+
+def _score_rows(split: Split, metrics: Sequence[str]) -> list[list[str]]:
     rows = []
     for label, cells in split.cells.items():
+        if not any(m in cells for m in metrics):
+            continue
         texts = [cell_text(m, cells.get(m)) for m in metrics]
         marked = [f"**{t}**" if label in split.best.get(m, ()) else t for m, t in zip(metrics, texts, strict=True)]
         runs = str(max((c.runs for c in cells.values()), default=0))
         rows.append([_plain(label), runs, split.images[label], *marked])
-    rows += [[f"*{name}*", "", "", *(number(m, row[m]) if m in row else "–" for m in metrics)]
-             for name, row in split.references.items() if any(m in row for m in metrics)]  # fmt: skip
-    yield from _table(["setting", "runs", "images", *map(head, metrics)], rows, escaped=True)
-    yield from ("", warning(split)) if warning(split) else ()
+    beside = [[f"*{name}*", "", "", *(number(m, row[m]) if m in row else "–" for m in metrics)]
+              for name, row in split.references.items() if any(m in row for m in metrics)]  # fmt: skip
+    return rows + beside
 
 
 def _gains(block: Block, split: Split) -> Iterator[str]:
-    found = split.gains.get("") or {}
+    known = [m for _, heads in known_tables(split) for m in heads]
     rows = [
         [label, head(m), gain_text(m, row[m]), p_text(row[m].p_holm), verdict(row[m]),
          f"{row[m].images} / {row[m].objects}"]
-        for label, row in found.items() for m in split.metrics if m in HEADS and m in row
+        for label, row in (split.gains.get("") or {}).items() for m in known if m in row
     ]  # fmt: skip
     if rows:
-        yield from ("", f"Gain over {_plain(block.baseline)}:", "")
+        yield from (f"Gain over {_plain(block.baseline)}:", "")
         yield from _table(["setting", "score", "gain (95 %)", "p", "", "images / objects"], rows)
 
 

@@ -13,12 +13,12 @@ from lit3d.reporting.words import (
     gain_text,
     head,
     headlines,
+    known_tables,
     main_metric,
     number,
     p_text,
     warning,
 )
-from lit3d.summary import HEADS
 
 
 def opening(contents: Contents) -> str:
@@ -58,22 +58,27 @@ def scores(contents: Contents) -> str:
     parts = [paragraph(METHOD, "note")] if contents.blocks else []
     for block in contents.blocks:
         for split in block.splits:
-            shown = [m for m in split.metrics if m in HEADS]
-            further = [m for m in split.metrics if m not in HEADS]
-            parts += [heading(f"{block.title}: {split.name}"), _scores(split, shown)]
+            tables = known_tables(split)
+            known = [m for _, heads in tables for m in heads]
+            further = {m: head(m) for m in split.metrics if m not in known}
+            parts += [heading(f"{block.title}: {split.name}")]
             parts += [paragraph(warning(split), "warning")] if warning(split) else []
-            parts += [_comparison(block, split)]
+            for title, heads in tables:
+                parts += [paragraph(title, "caption") if title else "", _scores(split, heads)]
+                parts += [_comparison(block, split, heads)]
             parts += [folded(f"{len(further)} further scores", _scores(split, further) if further else "")]
     return section("scores", "Scores", *parts)
 
 
-def _scores(split: Split, metrics: Sequence[str]) -> str:
+def _scores(split: Split, heads: Mapping[str, str]) -> str:
+    """Settings that have any of some scores, then the rows beside them."""
+    labels = [label for label, cells in split.cells.items() if any(m in cells for m in heads)]
     rows = [[Td(label, kind="setting"), Td(str(_runs(split, label)), _runs(split, label)), split.images[label],
-             *(_score(split, label, m) for m in metrics)]
-            for label in split.cells]  # fmt: skip
-    beside = [[Td(name, kind="reference"), Td(""), Td(""), *(_reference(row, m) for m in metrics)]
-              for name, row in split.references.items() if any(m in row for m in metrics)]  # fmt: skip
-    return table(["setting", "runs", "images", *map(head, metrics)], [*rows, *beside], "scores")
+             *(_score(split, label, m) for m in heads)]
+            for label in labels]  # fmt: skip
+    beside = [[Td(name, kind="reference"), Td(""), Td(""), *(_reference(row, m) for m in heads)]
+              for name, row in split.references.items() if any(m in row for m in heads)]  # fmt: skip
+    return table(["setting", "runs", "images", *heads.values()], [*rows, *beside], "scores")
 
 
 def _reference(row: Mapping[str, float], metric: str) -> Td:
@@ -90,16 +95,16 @@ def _score(split: Split, label: str, metric: str) -> Td:
     return Td(cell_text(metric, cell), None if cell is None else cell.mean, "best" if best else "")
 
 
-def _comparison(block: Block, split: Split) -> str:
+def _comparison(block: Block, split: Split, names: Mapping[str, str]) -> str:
     """Gains over the baseline, with p-values in hints and in a table of their own."""
-    found = split.gains.get("") or {}
-    metrics = [m for m in split.metrics if m in HEADS and any(m in row for row in found.values())]
+    found = {label: row for label, row in (split.gains.get("") or {}).items() if any(m in row for m in names)}
+    metrics = [m for m in names if any(m in row for row in found.values())]
     if not metrics:
         return ""
     gains = [[Td(label, kind="setting"), *(_gain(m, row.get(m)) for m in metrics)] for label, row in found.items()]
     p = [[Td(label, kind="setting"), *(_p(row.get(m)) for m in metrics)] for label, row in found.items()]
-    images = max(gain.images for row in found.values() for gain in row.values())
-    heads = ["setting", *map(head, metrics)]
+    images = max(row[m].images for row in found.values() for m in metrics if m in row)
+    heads = ["setting", *(names[m] for m in metrics)]
     caption = f"Gain over {block.baseline}, image by image ({images} images); p in a cell's hint:"
     return "".join([
         paragraph(caption, "caption"), table(heads, gains, "gains"),
@@ -128,7 +133,8 @@ def categories(contents: Contents) -> str:
     for block in contents.blocks:
         for split in block.splits:
             main = main_metric(split)
-            inner = [(m, _category_table(block, split, m)) for m in split.metrics if m in HEADS]
+            known = [m for _, heads in known_tables(split) for m in heads]
+            inner = [(m, _category_table(block, split, m)) for m in known if split.classes]
             for metric, text in inner:
                 title = f"{block.title}: {split.name}, {head(metric)}"
                 parts.append(heading(title) + text if metric == main else folded(title, text))

@@ -14,6 +14,7 @@ from lit3d.reporting.packing import Pool, picture
 from lit3d.shape_files import TO_GLTF, file_name
 
 BUDGET = 12_000_000  # bytes of shapes in a page; above it, fewer views are shown
+OBJECT = 1.5  # what lies farther from the origin is no object of longest side 1
 Key = tuple[str, str, int]  # split, object, view
 
 
@@ -46,13 +47,13 @@ def _kept(path: Path, split: str) -> Iterator[tuple[Key, View]]:
         kept = {name: file[name] for name in file.files}
     vertices = np.split(kept["vertices"].astype(np.float32), np.cumsum(kept["vertex_counts"])[:-1])
     faces = np.split(kept["faces"], np.cumsum(kept["face_counts"])[:-1])
+    truth = np.split(kept["truth"].astype(np.float32), np.cumsum(kept["truth_counts"])[:-1])
     for i, name in enumerate(kept["object"].tolist()):
         turn = (TO_GLTF[:3, :3] @ kept["pose"][i, :3, :3]).T.astype(np.float32)
         if len(faces[i]) and faces[i].max() >= len(vertices[i]):
             raise ValueError("a triangle names a vertex that is not there")
         yield (split, name, int(kept["view"][i])), View(
-            str(kept["category"][i]), vertices[i] @ turn, faces[i], kept["image"][i],
-            kept["truth"][i].astype(np.float32) @ turn,
+            str(kept["category"][i]), vertices[i] @ turn, faces[i], kept["image"][i], truth[i] @ turn,
         )  # fmt: skip
 
 
@@ -105,9 +106,20 @@ def _affordable(counts: dict[Key, int], every: dict[int, dict[Key, View]]) -> li
 
 def _view(key: Key, found: dict[int, View], pool: Pool) -> dict[str, Any]:
     whole = next((v for v in found.values() if v.image is not None), None)
+    image, truth = (None, None) if whole is None else (whole.image, whole.truth)
+    centre, size = _frame(next(iter(found.values())).vertices if truth is None else truth)
+    shapes = {str(i): pool.shape((v.vertices - centre) / size, v.faces) for i, v in found.items()}
     return {
         "split": key[0], "object": key[1], "view": key[2], "category": next(iter(found.values())).category,
-        "image": None if whole is None or whole.image is None else picture(whole.image),
-        "truth": None if whole is None or whole.truth is None else pool.shape(whole.truth, np.zeros((0, 3))),
-        "shapes": {str(i): pool.shape(v.vertices, v.faces) for i, v in found.items()},
+        "image": None if image is None else picture(image), "shapes": shapes,
+        "truth": None if truth is None else pool.shape((truth - centre) / size, np.zeros((0, 3))),
     }  # fmt: skip
+
+
+def _frame(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Where a page shows a view, and how large: an object as it is, a scene moved to the middle and made as small."""
+    finite = points[np.isfinite(points).all(1)]
+    if not len(finite) or np.quantile(np.abs(finite), 0.99) <= OBJECT:
+        return np.zeros(3, points.dtype), 1.0
+    low, high = np.quantile(finite, 0.01, axis=0), np.quantile(finite, 0.99, axis=0)
+    return ((low + high) / 2).astype(points.dtype), max(float((high - low).max()), 1e-9)

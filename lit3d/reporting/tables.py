@@ -11,7 +11,7 @@ from lit3d.metrics.point_sets import more_is_better
 from lit3d.reporting.folders import Run, as_table
 from lit3d.reporting.settings import Setting
 from lit3d.reporting.statistics import holm, paired
-from lit3d.summary import HEADS, NAMES
+from lit3d.summary import FURTHER, HEADS, NAMES
 
 UNRANKED = ("failure", "diversity")  # no setting is best at these
 AllOf = tuple[str, str, int, int]
@@ -120,7 +120,8 @@ def _block(
     for i in members:
         by_setting.setdefault(labels[i], []).append(runs[i])
     name, version, n, m = key
-    title = f"{name}: {n:,} points against {m:,}" + (f" (dataset {version[:8]})" if version != "None" else "")
+    title = name + (f": {n:,} points against {m:,}" if m else "")
+    title += f" (dataset {version[:8]})" if version != "None" else ""
     base = wanted if wanted in by_setting else next(iter(by_setting))
     names = list(dict.fromkeys(s for part in by_setting.values() for run in part for s in run.splits))
     splits = [_split(split, by_setting) for split in names]
@@ -134,7 +135,8 @@ def _split(name: str, by_setting: Mapping[str, Sequence[Run]]) -> Split:
     having = {k: part for k, part in having.items() if part}
     every = [run for part in having.values() for run in part]
     found = dict.fromkeys(metric for run in every for metric in run.results[name])
-    metrics = [m for m in HEADS if m in found] + [m for m in found if m not in HEADS]
+    known = dict.fromkeys([*HEADS, *(metric for heads in FURTHER.values() for metric in heads)])
+    metrics = [m for m in known if m in found] + [m for m in found if m not in known]
     cells = {k: _cells([run.results[name] for run in part]) for k, part in having.items()}
     split = Split(name, metrics, cells, best_of(cells, metrics), _references(every, name), {})
     by_class = {k: [run.results.get(f"{name}_by_class") or {} for run in part] for k, part in having.items()}

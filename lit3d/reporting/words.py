@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from lit3d.reporting.contents import Contents
 from lit3d.reporting.tables import Block, Cell, Gain, Split, verdict
-from lit3d.summary import HEADS
+from lit3d.summary import FURTHER, HEADS
 
-DIGITS = {"chamfer_l2sq": 5, "chamfer_l1": 4, "emd": 4}
+DIGITS = {"chamfer_l2sq": 5, "chamfer_l1": 4, "chamfer_l1_10k": 4, "emd": 4, "roughness": 1}
 METHOD = (
     "Settings are runs that differ in the seed alone: ± is the standard deviation over their runs. A gain is the mean "
     "over images of the difference to the baseline, each image with itself, positive where it is better; its interval "
@@ -20,6 +20,13 @@ def head(metric: str) -> str:
     """The short name of a score, with its protocol where it has one."""
     prefix, _, name = metric.rpartition("/")
     return f"{prefix} {HEADS.get(name, name)}".strip()
+
+
+def known_tables(split: Split) -> list[tuple[str, dict[str, str]]]:
+    """Title and heads of the tables that a run closes with, as far as any setting has such scores."""
+    tables = [("", HEADS), *FURTHER.items()]
+    found = [(title, {m: h for m, h in heads.items() if m in split.metrics}) for title, heads in tables]
+    return [(title, heads) for title, heads in found if heads]
 
 
 def number(metric: str, value: float) -> str:

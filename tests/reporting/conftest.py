@@ -52,7 +52,8 @@ def write_views(path, rows, kind, quality, seed):
         path, object=np.array([r[1] for r in chosen]), category=np.array([r[2] for r in chosen]),
         view=np.array([r[3] for r in chosen]), image=image,
         pose=np.tile(np.eye(4, dtype=np.float32), (len(chosen), 1, 1)),
-        truth=np.array(truth, np.float16), vertices=np.concatenate(shapes).astype(np.float16),
+        truth=np.concatenate(truth).astype(np.float16), truth_counts=np.array([len(t) for t in truth]),
+        vertices=np.concatenate(shapes).astype(np.float16),
         vertex_counts=np.array([len(s) for s in shapes]), faces=np.concatenate(faces).astype(np.int32),
         face_counts=np.array([len(f) for f in faces]),
     )  # fmt: skip
