@@ -115,7 +115,8 @@ def _comparison(block: Block, split: Split, names: Mapping[str, str]) -> str:
 def _gain(metric: str, gain: Gain | None) -> Td:
     if gain is None:
         return Td("–")
-    return Td(gain_text(metric, gain), gain.mean, verdict(gain).split(" ", 1)[0], _hint(gain))
+    text = gain_text(metric, gain).replace(" (", "\n(")  # the interval in a line of its own
+    return Td(text, gain.mean, verdict(gain).split(" ", 1)[0], _hint(gain))
 
 
 def _hint(gain: Gain) -> str:
@@ -133,10 +134,9 @@ def categories(contents: Contents) -> str:
     for block in contents.blocks:
         for split in block.splits:
             main = main_metric(split)
-            known = [m for _, heads in known_tables(split) for m in heads]
-            inner = [(m, _category_table(block, split, m)) for m in known if split.classes]
-            for metric, text in inner:
-                title = f"{block.title}: {split.name}, {head(metric)}"
+            known = [m for _, heads in known_tables(split) for m in heads] if split.classes else []
+            for metric in sorted(known, key=lambda m: m != main):
+                text, title = _category_table(block, split, metric), f"{block.title}: {split.name}, {head(metric)}"
                 parts.append(heading(title) + text if metric == main else folded(title, text))
     return section("categories", "By category", *parts)
 

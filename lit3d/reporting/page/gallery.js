@@ -106,7 +106,7 @@ class Gallery {
   open(view, row) {
     for (const other of this.table.tBodies[0].rows) other.classList.toggle("open", other === row);
     const items = [
-      { image: view.image, caption: `input: ${view.category}, ${view.object}, view ${view.view}` }, { shape: view.truth, caption: "truth" },
+      { image: view.image, caption: `input: ${view.category}, ${view.object}, view ${view.view}` }, { shape: view.truth, caption: "truth", truth: true },
       ...this.chosen.map((i) => ({ shape: view.shapes[i], caption: `${runName(i)}: ${head(this.metric)} ${shown(this.score(view, i))}` })),
     ].filter((item) => item.image || item.shape);
     const images = items.filter((item) => item.image).length;

@@ -19,7 +19,7 @@ function traces([points, triangles]) {
 }
 
 class Viewer {
-  // Scenes inside `root`; `reach` is half the side of the cube that all of them show.
+  // Scenes inside `root`; all show the same cube, and one camera.
   constructor(root) {
     this.root = root;
     this.scenes = [];
@@ -30,7 +30,10 @@ class Viewer {
   show(items) {
     for (const { gl } of this.scenes) Plotly.purge(gl); // a browser has about 16 WebGL contexts for a page
     this.root.replaceChildren();
-    const reach = Math.min(1.5, 1.05 * Math.max(0.3, ...items.filter((i) => i.shape).map((i) => extent(i.shape))));
+    const reaches = items.filter((i) => i.shape).map((i) => extent(i.shape));
+    const truth = items.find((i) => i.truth);
+    const most = truth ? 1.6 * extent(truth.shape) : 1.5; // one prediction far off must not make all others tiny
+    const reach = 1.05 * Math.min(most, Math.max(0.3, ...reaches));
     this.scenes = [];
     for (const item of items) this.add(item, reach);
   }
