@@ -1,5 +1,6 @@
 """What a report finds in run folders, whole, foreign and damaged, and what it says in each format."""
 
+import base64
 import csv
 import io
 import json
@@ -281,6 +282,40 @@ def test_runs_that_kept_no_views_show_their_exported_shapes(make):
     view = views["test", "chair-0000", 1]
     assert (view.category, view.image, view.truth) == ("chair", None, None)
     np.testing.assert_allclose(view.vertices, points * [1, -1, -1], atol=1e-5)
+
+
+def test_scenes_without_points_have_their_own_scores_and_are_brought_to_the_middle(make):
+    """Depth of scenes: no n against m, metres from the camera, scores of another table."""
+    metrics = {"abs_rel": -1, "delta1": 1, "own_score": 1}
+    for seed, loss in enumerate(("l1", "silog")):
+        folder = make.run(make.root / loss, model="depth", loss=loss, seed=seed, metrics=metrics)
+        results = json.loads((folder / "results.json").read_text())
+        results["counts"] |= {"m": None}
+        results["data"] = {"name": "rooms", "unit": "m"}
+        results["references"] = {}
+        (folder / "results.json").write_text(json.dumps(results))
+        path = folder / "media" / "test_views.npz"
+        with np.load(path) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+        for name in ("truth", "vertices"):
+            arrays[name] = (arrays[name].astype(np.float32) * 3 + [0, 0, 6]).astype(np.float16)
+        np.savez_compressed(path, **arrays)
+    contents, path = report(config([make.root]))
+    (block,) = contents.blocks
+    assert block.title == "rooms"
+    assert block.splits[0].best["abs_rel"] != []
+    text = path.read_text()
+    assert "| AbsRel " in text
+    assert "own_score" not in text  # of a table that nobody closes with: in the page, folded, and in the CSV
+    data, _ = page_data(contents)
+    assert data["more"] == ["delta1"]
+    for view in data["blocks"][0]["views"]:
+        for (place,) in (view["truth"], *view["shapes"].values()):
+            points = np.frombuffer(base64.b64decode(data["pool"][place]), "<i2").reshape(-1, 3) / 8192
+            assert np.abs(np.median(points, axis=0)).max() < 0.2
+            assert 0.3 < np.quantile(np.abs(points), 0.99) < 0.8
+    for form in ("html", "csv", "png"):
+        report(config([make.root], form))
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------
