@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader, DistributedSampler, Subset
 from lit3d.data.augment import Augment
 from lit3d.data.frames import check_frame
 from lit3d.data.online import OnlineViewDataset
+from lit3d.data.places import Places
 from lit3d.data.reader import DatasetReader
-from lit3d.data.sample import KEYS
+from lit3d.data.sample import KEYS, QUERY_KEYS
 from lit3d.data.sampler import EpochSampler
 from lit3d.data.selection import Selection
 from lit3d.data.views import ViewDataset
@@ -48,6 +49,11 @@ class ShapeDataModule(pl.LightningDataModule):
         train_objects: of a dataset on disk, train with so many objects of each category, all when None.
         train_views: and with the first so many stored views of each, all when None.
         leave_out: categories that training and validation never see; tests still report them.
+        queries: places inside and outside of the object in a training sample; q.
+        near: share of them near the surface.
+        far: share of them outside of the cube, with frame=viewer alone: `lit3d.data.places`.
+        validation_queries: uniform queries in validation.
+        test_queries: uniform queries in a test, all when None.
         seed: the run's seed.
     """
 
@@ -70,6 +76,11 @@ class ShapeDataModule(pl.LightningDataModule):
         train_objects: int | None = None,
         train_views: int | None = None,
         leave_out: str | Sequence[str] = (),
+        queries: int = 2048,
+        near: float = 0.0,
+        far: float = 0.1,
+        validation_queries: int = 8192,
+        test_queries: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -82,6 +93,8 @@ class ShapeDataModule(pl.LightningDataModule):
             raise UserError("data.train_views counts stored views, but data.views=online renders new: set one")
         left_out = (leave_out,) if isinstance(leave_out, str) else tuple(leave_out)
         self.selection = Selection(train_objects, train_views, left_out)
+        self.places = {"train": Places(queries, near, far), "val": Places(validation_queries)}
+        self.test_places = Places(test_queries)
         self.name, self.root = name, Path(root)
         self.source = source if source is None or limit is None else LimitedSource(source, limit)
         self.synthesis, self.frame, self.views = synthesis or SynthesisSettings(), frame, views
@@ -153,8 +166,11 @@ class ShapeDataModule(pl.LightningDataModule):
         return self.opened.info
 
     def rows(self, split: str) -> list[tuple[str, int]]:
-        """(object id, view) of a split, without what training is not to see."""
-        return self.selection.rows(self.opened.objects, split)
+        """(object id, view) of a split without what training is not to see: no objects without queries if it reads them."""
+        rows = self.selection.rows(self.opened.objects, split)
+        if split not in self.tested and set(self.keys) & set(QUERY_KEYS):
+            return [row for row in rows if self.opened.knows_inside(row[0])]
+        return rows
 
     def nominal_camera(self) -> dict[str, Any]:
         """What a network may assume of an image without a known camera, read off the training views.
@@ -197,7 +213,8 @@ class ShapeDataModule(pl.LightningDataModule):
             rows = [row for row in rows if row[1] < self.test_views]
         count = points or (self.points if split == "train" else self.test_points)
         spare = 0 if split == "train" else self.opened.point_count - count
-        options = (self.opened, rows, keys or self.keys, count, self.frame, self.augment, self.seed, spare)
+        places = self.test_places if split in self.tested else self.places.get(split, self.test_places)
+        options = (self.opened, rows, keys or self.keys, count, self.frame, self.augment, self.seed, spare, places)
         if self.views == "online" and split == "train":
             return OnlineViewDataset(*options, settings=self.synthesis)
         return ViewDataset(*options)
