@@ -166,7 +166,7 @@ class ShapeDataModule(pl.LightningDataModule):
         return self.opened.info
 
     def rows(self, split: str) -> list[tuple[str, int]]:
-        """(object id, view) of a split without what training is not to see: no objects without queries if it reads them."""
+        """(object id, view) of a split, without what training is not to see: without queries, too, if it reads them."""
         rows = self.selection.rows(self.opened.objects, split)
         if split not in self.tested and set(self.keys) & set(QUERY_KEYS):
             return [row for row in rows if self.opened.knows_inside(row[0])]

@@ -62,8 +62,8 @@ def mise(
 ) -> Extraction:
     """The surfaces field = level of a batch of shapes in the cube [-half, half]^3.
 
-    The result is that of the dense grid of coarse * 2**levels cells a side wherever each region above the level and each
-    region below it holds a point of the coarse grid. Thinner things are found where `seeds` lie, or by a finer `coarse`.
+    The result is that of the dense grid of coarse * 2**levels cells a side where each region above the level and each
+    region below it holds a point of the coarse grid. Thinner things are found by `seeds` in them or a finer `coarse`.
 
     Args:
         field: points (b, q, 3) -> values (b, q), above the level inside; it is called without gradients.
@@ -91,8 +91,8 @@ def mise(
     if strict and not grid.finite.all():
         broken = (~grid.finite).nonzero().flatten().tolist()
         raise UserError(
-            f"the field of shapes {broken} of the batch has values that are NaN or infinite, a surface needs finite ones: "
-            "the network that gives them has diverged, so train it with a lower rate"
+            f"the field of shapes {broken} of the batch has values that are NaN or infinite, a surface needs finite "
+            "ones: the network that gives them has diverged, so train it with a lower rate"
         )
     # `tolist` first: a device is asked once
     meshes = [
@@ -238,7 +238,7 @@ def refined(
 ) -> list[Triangles]:
     """Vertices moved onto the level by Newton's method along the gradient, each step at most `reach` long.
 
-    v <- v - (f(v) - level) grad f / |grad f|^2; a vertex is left where it was unless its value comes closer to the level.
+    v <- v - (f(v) - level) grad f / |grad f|^2; a vertex stays where it was unless its value comes closer to the level.
     """
     count = max((len(mesh.vertices) for mesh in meshes), default=0)
     if count == 0:

@@ -52,7 +52,8 @@ def test_mise_is_the_dense_grid_where_regions_touch_its_corners():
                 equal += 1
                 assert float(miss_rate(found, dense)[i]) == 0
                 assert torch.equal(found.meshes[i].faces, dense.meshes[i].faces)
-                assert torch.equal(found.meshes[i].vertices, dense.meshes[i].vertices)
+                off = (found.meshes[i].vertices - dense.meshes[i].vertices).abs().max()
+                assert float(off) < 1e-6  # 19 of 20 are equal bit for bit; a cap at the border may round
             crossed = found.values[i] > 0  # and no surface of its own is ever invented
             assert (crossed == (dense.values[i] > 0)).float().mean() > 0.98
     assert equal > 12
@@ -174,7 +175,7 @@ def test_memory_is_named_before_it_is_taken():
     def never(points):
         raise AssertionError("asked")
 
-    with pytest.raises(UserError, match=r"1024 cells a side for 8 shapes takes 206.8 GB .* limit is 4.0 GB: .* 274 cells"):
+    with pytest.raises(UserError, match=r"1024 cells a side for 8 shapes takes 206.8 GB .* is 4.0 GB: .* 274 cells"):
         mise(never, 8, coarse=256, levels=2)
     with pytest.raises(UserError, match="at least one shape"):
         mise(never, 1, coarse=0)
