@@ -12,15 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from lit3d import trust
-from lit3d.config import groups
+from lit3d.config import groups, size_key
 from lit3d.errors import UserError
 from lit3d.losses import Term, check_terms
 from lit3d.modules import CHECKPOINT_FORMAT as FORMAT
 from lit3d.modules import ReconstructionModule
-from lit3d.structures import Structure
 
 KEPT = ("model", "loss", "metrics", "data", "seed", "name", "camera", "precision")  # what a checkpoint says of its run
-TERM_KEYS = ("weight", "schedule", "pred", "target")
+TERM_KEYS = ("weight", "schedule", "pred", "target", "stages")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
@@ -54,9 +53,11 @@ def instantiate(node: Mapping[str, Any], **extra: Any) -> Any:
 
 
 def build_terms(losses: Mapping[str, Mapping[str, Any]]) -> list[Term]:
-    """The loss terms of `cfg.loss`: what is not a key of a term is an argument of its function."""
+    """The terms of `cfg.loss` or of a model's regularisers: what is not a key of a term is its function's argument."""
     terms = []
     for name, node in losses.items():
+        if not node:  # model.regularisers.X=null leaves one out
+            continue
         arguments = {k: v for k, v in node.items() if k not in (*TERM_KEYS, "_target_")}
         function = trust.locate(node["_target_"])
         wiring = {k: node[k] for k in TERM_KEYS if k in node}
@@ -64,21 +65,21 @@ def build_terms(losses: Mapping[str, Mapping[str, Any]]) -> list[Term]:
     return terms
 
 
-def fitting_losses(structure: type[Structure]) -> list[str]:
-    """Names of the losses in conf/ that read only what a structure has."""
+def fitting_losses(tensors: Sequence[str]) -> list[str]:
+    """Names of the losses in conf/ that read only tensors of these names."""
     names = []
     for path in groups().get("loss", []):
-        reads = [v["pred"] for v in _file_terms(path)]
-        if reads and all(name in structure.tensors for name in reads):
+        reads = [name for term in _file_terms(path) for name in term.reads]
+        if reads and all(name in tensors for name in reads):
             names.append(path.stem)
     return names
 
 
-def _file_terms(path: Path) -> list[dict[str, Any]]:
+def _file_terms(path: Path) -> list[Term]:
     node = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(node, dict)
     if "pred" in node:
-        return [{"pred": node["pred"]}]
+        return [Term(path.stem, torch.clone, node["pred"], node["target"])]  # only what it reads matters
     parts = [p for p in node.get("defaults", []) if isinstance(p, str) and p != "_self_"]
     return [term for part in parts for term in _file_terms(path.parent / f"{part}.yaml")]
 
@@ -93,16 +94,29 @@ def build_module(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Reco
     model = dict(config["model"])
     network = instantiate(model["network"])
     terms = build_terms(config["loss"])
-    check_terms(terms, model["name"], network.predicts, fitting_losses(network.predicts))
+    gives = getattr(network, "gives", network.predicts.tensors)
+    check_terms(terms, model["name"], network.predicts, fitting_losses(gives), gives)
+    chosen = {k: v for k, v in (model.get("regularisers") or {}).items() if k not in config["loss"]}
+    off = set(network.predicts.tensors) - set(gives)  # of heads that this model is configured without
+    regularisers = [term for term in build_terms(chosen) if not off & set(term.reads)]
+    check_terms([*terms, *regularisers], model["name"], network.predicts, fitting_losses(gives), gives)
     module = trust.locate(model["_target_"])(
         network=network,
-        terms=terms,
+        terms=[*terms, *regularisers],
         metrics=instantiate(config["metrics"]),
         optimizer=instantiate(model["optimizer"], _partial_=True),
         scheduler=instantiate(model["scheduler"], _partial_=True) if model.get("scheduler") else None,
     )
     module.config = {k: config[k] for k in KEPT if k in config}
     return module
+
+
+def image_size(data: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(h, w) of the images of a data config; None where it has none."""
+    node: Any = data
+    for key in size_key(data).split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return None if node is None else (node, node) if isinstance(node, int) else (int(node[0]), int(node[1]))
 
 
 def without_sources(config: Mapping[str, Any], rebuild: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -165,7 +179,7 @@ def load_image_module(path: str | Path, trusted: Sequence[str] = ()) -> Reconstr
         UserError: also for a free point set that was trained against a shape family.
     """
     module = load_module(path, trusted)
-    if "synthesis" not in module.config["data"]:
+    if image_size(module.config["data"]) is None:
         raise UserError(
             f"{path} was trained against the shape family '{module.config['data'].get('name')}', which has no images: "
             "its points and numbers are in points.npz and results.json of its run folder"

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,26 @@ HEADS = {
     "recall_5pct": "R 5 %", "chamfer_l1": "CD-L1", "chamfer_l2sq": "CD-L2²", "emd": "EMD",
     "normal_consistency": "NC",
 }  # fmt: skip
-COLUMNS = tuple(HEADS)
+FURTHER: dict[str, dict[str, str]] = {  # title -> heads of a table that only some representations have
+    "10,000 points of the predicted surface": {
+        "fscore_1pct_10k": "F 1 %", "fscore_2pct_10k": "F 2 %", "fscore_5pct_10k": "F 5 %",
+        "precision_5pct_10k": "P 5 %", "recall_5pct_10k": "R 5 %", "chamfer_l1_10k": "CD-L1",
+        "normal_consistency_10k": "NC",
+    },
+    "shares of faces, edges and surface; edge lengths' deviation over their mean; degrees": {
+        "flipped": "flipped", "folded": "folded", "self_intersection": "crossing", "edge_spread": "spread",
+        "roughness": "rough",
+    },
+    "visible part only: depth (* aligned by the median), and points against the whole object": {
+        "abs_rel": "AbsRel", "abs_rel_median": "AbsRel*", "depth_mae": "MAE", "delta1": "d1", "flying_pixels": "flying",
+        "visible_chamfer_l1": "vis. CD", "accuracy_l1": "acc.", "completeness_l1": "compl.",
+    },
+    "visible part only: normals of the depth, normals of a head, in degrees; outlines": {
+        "depth_normal_angle": "angle", "depth_normal_angle_with_edges": "+edges", "depth_normal_30deg": "< 30",
+        "normal_angle": "head", "normal_angle_with_edges": "+edges", "normal_30deg": "< 30", "mask_iou": "IoU",
+        "boundary_f1": "edge F1",
+    },
+}  # fmt: skip
 WIDTH = 100  # columns that every line fits in
 LABEL = 32  # columns of the first cell: what eight scores leave of WIDTH; a ninth takes NARROWER of them
 NARROWER = 8
@@ -44,18 +64,24 @@ def print_tables(summary: dict[str, Any], console: Console) -> None:
     for split in SPLITS:
         if split in summary:
             n, m = summary["counts"]["n"], summary["counts"]["m"]
-            title = f"{split}: {n:,} points against {m:,}, mean over images, unit = longest side"
+            points = f"{n:,} points against {m:,}, " if m else ""
+            title = f"{split}: {points}mean over images, unit = {summary.get('data', {}).get('unit', 'longest side')}"
             console.print(f"\n{title}", style="bold", highlight=False)
-            console.print(_split_table(summary, split))
+            if any(c in summary[split] for c in HEADS):  # depth of a scene has no scores of points
+                console.print(_split_table(summary, split, HEADS))
+            for title, heads in FURTHER.items():
+                if any(c in summary[split] for c in heads):
+                    console.print(f"{split}: {title}", style="bold", highlight=False)
+                    console.print(_split_table(summary, split, heads))
             console.print("\n".join(_below(summary, split)), style="italic", highlight=False)
 
 
-def _split_table(summary: dict[str, Any], split: str) -> Table:
-    columns = [c for c in COLUMNS if c in summary[split]]
+def _split_table(summary: dict[str, Any], split: str, heads: Mapping[str, str]) -> Table:
+    columns = [c for c in heads if c in summary[split]]
     table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(HEADS[column], justify="right", no_wrap=True)
+        table.add_column(heads[column], justify="right", no_wrap=True)
     label = ", ".join(part for part in (summary["model"], "+".join(summary["loss"])) if part)
     room = LABEL - NARROWER * (len(columns) > 8)
     table.add_row(_fitting(label, room), *(_number(c, summary[split][c]) for c in columns), style="bold")
@@ -63,13 +89,18 @@ def _split_table(summary: dict[str, Any], split: str) -> Table:
         scores = (_number(c, summary[split].get(f"{prefix}/{c}")) for c in columns)
         table.add_row(OF_SEVERAL.sub(r"\1 of \2 answers", prefix), *scores, style="bold")
     for name, row in summary.get("references", {}).get(split, {}).items():
-        table.add_row(NAMES[name], *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
+        if any(c in row["mean"] for c in columns):
+            table.add_row(_row_name(name), *(_number(c, row["mean"].get(c)) for c in columns), style="dim")
     gap = summary.get(f"{split}_gap_closed", {})
-    if gap:
+    if any(c in gap for c in columns):
         table.add_row("gap closed", *(_share(gap.get(c)) for c in columns), style="bold")
     for category, row in summary[f"{split}_by_class"].items():
         table.add_row(_fitting(f"  {category}", room), *(_number(c, row[c]) for c in columns))
     return table
+
+
+def _row_name(name: str) -> str:
+    return NAMES.get(name, name.replace("_", " "))
 
 
 def _fitting(label: str, room: int) -> str:
@@ -161,5 +192,5 @@ def _share(value: float | None) -> str:
 def _number(column: str, value: float | None) -> str:
     if value is None:
         return "-"
-    digits = {"chamfer_l2sq": 5, "chamfer_l1": 4, "emd": 4}.get(column, 3)
+    digits = {"chamfer_l2sq": 5, "chamfer_l1": 4, "chamfer_l1_10k": 4, "emd": 4, "roughness": 1}.get(column, 3)
     return f"{value:.{digits}f}"

@@ -5,14 +5,14 @@ import io
 import pytest
 from rich.console import Console
 
-from lit3d.summary import COLUMNS, HEADS, LABEL, print_tables
+from lit3d.summary import FURTHER, HEADS, LABEL, print_tables
 
 # a failed object costs sqrt(3); a mean of failures is the widest distance there is
 WORST = {"chamfer_l2sq": 6.0, "chamfer_l1": 1.7320508, "emd": 1.7320508}
 FURNITURE = ("animal", "appliance", "bath", "bed", "bench", "cabinet", "chair", "container", "door_window",
              "electronics", "flat_road", "glasses and cutlery", "human", "instrument_sport", "lamp", "other", "plant",
              "plug_switch", "sofa", "vehicle")  # fmt: skip
-POINTS = tuple(c for c in COLUMNS if c != "normal_consistency")  # what sets of points are scored by
+POINTS = tuple(c for c in HEADS if c != "normal_consistency")  # what sets of points are scored by
 
 ROWS = ("mean_shape", "retrieval", "oracle", "truth_resampled")
 
@@ -71,18 +71,18 @@ def test_a_name_of_any_length_leaves_the_numbers_whole(name):
 
 def test_a_ninth_score_leaves_all_numbers_whole():
     found = summary(classes=("lamp", "a category with a long name"))
-    nine = {c: WORST.get(c, 1.0) for c in COLUMNS}
+    nine = {c: WORST.get(c, 1.0) for c in HEADS}
     for split in ("test", "test_authors"):
         found[split] = nine
         found[f"{split}_by_class"] = dict.fromkeys(found[f"{split}_by_class"], nine)
-        found[f"{split}_gap_closed"] = dict.fromkeys(COLUMNS, -123.45)
+        found[f"{split}_gap_closed"] = dict.fromkeys(HEADS, -123.45)
         found["references"][split] = {row: {"mean": nine} for row in (*ROWS, "retrieval_by_features")}
     lines = printed(found)
     assert max(len(line) for line in lines) <= 100
     for label in ("lamp", "mean shape", "retrieval by features", "gap closed"):
         rows = [line for line in lines if line.strip().startswith(label + " ")]
         assert len(rows) == 2
-        assert all(len(row.split(label)[1].split()) == len(COLUMNS) and "…" not in row for row in rows), label
+        assert all(len(row.split(label)[1].split()) == len(HEADS) and "…" not in row for row in rows), label
 
 
 def test_several_answers_have_rows_and_lines_of_their_own():
@@ -96,3 +96,20 @@ def test_several_answers_have_rows_and_lines_of_their_own():
     assert "diversity 0.1250: the mean EMD between two answers to one image" in [line.strip() for line in lines]
     assert "modes covered 75.0%, all of an image's 50.0%; answers on a mode 62.5%" in [line.strip() for line in lines]
     assert max(len(line) for line in lines) <= 100
+
+
+def test_a_depth_map_has_tables_of_its_own_that_name_the_visible_part():
+    found = summary(classes=("lamp",))
+    tables = [table for title, table in FURTHER.items() if "visible part only" in title]
+    heads = {c for table in tables for c in table}
+    depth = {c: 179.123 if "angle" in c else 1.7321 for c in heads if not c.startswith("normal")}  # no normal head
+    found["test"] |= depth
+    found["test_by_class"]["lamp"] |= depth
+    found["references"]["test"]["median_plane"] = {"mean": scores() | depth}
+    lines = printed(found)
+    assert max(len(line) for line in lines) <= 100
+    assert not [line for line in lines if "…" in line]
+    assert sum("visible part only" in line for line in lines) == len(tables) == 2
+    rows = [line for line in lines if line[1:].startswith("median plane ")]
+    assert [len(row.split()) - 2 for row in rows] == [len(POINTS), 8, 5]
+    assert "179.123" in rows[2]

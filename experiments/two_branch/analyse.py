@@ -21,32 +21,18 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from experiments.runs import by_variant
 from experiments.two_branch.figure import draw
+from experiments.two_branch.heads import HEADS
 from lit3d.build import instantiate, load_module
 from lit3d.callbacks.branch_numbers import Measured, measure
 from lit3d.callbacks.references import paired_interval
-from lit3d.errors import UserError
 from lit3d.metrics.branches import KINDS
 
 HERE = Path(__file__).parent
 SCORES = ("fscore_2pct", "fscore_5pct", "chamfer_l1", "emd")
 PERCENTS = (2, 5)
-ORDER = ("fc", "upconv", "two_branch", "hourglass")
 Row = dict[str, Any]
-
-
-def find_runs(folder: Path) -> dict[str, list[Path]]:
-    """Run folders by head, in the order of `ORDER`; a folder is named <head>_<seed>.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = defaultdict(list)
-    for path in sorted(folder.glob("*/results.json")):
-        found[path.parent.name.rpartition("_")[0]].append(path.parent)
-    if not found:
-        raise UserError(f"{folder} holds no finished runs: make them with python -m experiments.two_branch.train")
-    return {head: found[head] for head in sorted(found, key=lambda h: (ORDER.index(h) if h in ORDER else 9, h))}
 
 
 def interval(values: Mapping[str, Sequence[float]]) -> Row:
@@ -197,7 +183,7 @@ def analyse(folder: Path, out: Path, samples: int | None = None) -> list[str]:
     Raises:
         UserError: no runs, or a checkpoint that cannot be loaded.
     """
-    runs = find_runs(folder)
+    runs = by_variant(folder, HEADS, "python -m experiments.two_branch.train")
     tables: dict[str, list[Row]] = {"scores": score_rows(runs), "branches": [], "parameterisation": []}
     for head, folders in runs.items():
         found = measured(folders, samples)

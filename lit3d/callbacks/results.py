@@ -17,7 +17,7 @@ import torch.distributed as dist
 from lit3d import __version__
 from lit3d.callbacks import show
 from lit3d.callbacks.references import beats, gap_closed
-from lit3d.callbacks.rows import RETRIEVALS, ROWS, ReferenceRows
+from lit3d.callbacks.rows import RETRIEVALS, ReferenceRows
 from lit3d.errors import UserError
 from lit3d.metrics.point_sets import more_is_better
 
@@ -65,7 +65,8 @@ class Results(ResultsFile):
 
     Args:
         folder: the run folder.
-        references: whether the rows of `ROWS` are scored beside the model; docs/references.md explains them.
+        references: whether rows are scored beside the model, those of its representation and those of
+            `ReferenceRows`; docs/references.md explains them.
         clusters: mean shapes of the row clustering, at most; 0 leaves it out.
         encoded: training images that retrieval by features looks through, at most; 0 leaves it out.
     """
@@ -77,13 +78,14 @@ class Results(ResultsFile):
         self.references, self.clusters, self.encoded = references, clusters, encoded
         self.rows: list[dict[str, Any]] = []
         self.beside: ReferenceRows | None = None
+        self.names: dict[str, None] = {}  # of the rows beside the model's
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find what reference rows need before a test, where gradients are still allowed."""
         if stage != "test":
             return
-        self.rows = []
-        if self.references:
+        self.rows, self.names = [], {}
+        if self.references and trainer.datamodule.gives_points:  # type: ignore[attr-defined]
             if trainer.is_global_zero:
                 self._prepare(trainer, pl_module)
             trainer.strategy.barrier()  # the other processes find what the first one kept
@@ -114,9 +116,14 @@ class Results(ResultsFile):
             self.rows.append(row)
 
     def _references(self, module: Any, batch: Any, split: str) -> dict[str, dict[str, torch.Tensor]]:
-        answers = self.beside.points(batch, split) if self.beside is not None else {}
-        truth, axes = batch["points"], batch.get("object_to_target")
-        return {f"{k}/": module.metrics.score(p, truth, object_to_target=axes) for k, p in answers.items()}
+        rows = module.rows(batch) if self.references else {}
+        found = {k: module.metrics(p, batch, final=True) for k, p in rows.items()}
+        if self.beside is not None:
+            truth, axes = batch["points"], batch.get("object_to_target")
+            sets = self.beside.points(batch, split)
+            found |= {k: module.metrics.score(p, truth, object_to_target=axes) for k, p in sets.items()}
+        self.names |= dict.fromkeys(found)
+        return {f"{k}/": scores for k, scores in found.items()}
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write both files, in the first of several processes: each has scored its share of the views."""
@@ -140,14 +147,14 @@ class Results(ResultsFile):
         for split in dict.fromkeys(row["split"] for row in rows):
             mine = [row for row in rows if row["split"] == split]
             by_class = {c: [r for r in mine if r["category"] == c] for c in sorted({r["category"] for r in mine})}
-            own = [s for s in scores if s.split("/")[0] not in ROWS]  # `occnet/chamfer_l1` is one of its own
+            own = [s for s in scores if s.split("/")[0] not in self.names]  # `occnet/chamfer_l1` is one of its own
             means = {c: _means(part, own) for c, part in by_class.items()}
             summary[split] = _means(mine, own)
             summary[f"{split}_by_class"] = means
             summary[f"{split}_mean_over_classes"] = {k: float(np.mean([m[k] for m in means.values()])) for k in own}
             summary[f"{split}_coverage"] = 1 - summary[split]["failure"]
             summary[f"{split}_failures"] = int(sum(r["failure"] for r in mine))
-            for row in ROWS:
+            for row in self.names:
                 keys = [s for s in scores if s.startswith(f"{row}/")]
                 if keys:
                     strip = {k: k.split("/", 1)[1] for k in keys}
@@ -165,7 +172,7 @@ class Results(ResultsFile):
         return summary | {
             "counts": {"n": module.metrics.points, "m": data.test_points, "images": len(rows),
                        "objects": len({row["object"] for row in rows})},
-            "data": {"name": data.name, "frame": data.frame, "version": data.opened.fingerprint},
+            "data": data.facts(),
             **self.run_facts(trainer, module),
         }  # fmt: skip
 

@@ -52,13 +52,13 @@ class FamilyDataModule(pl.LightningDataModule):
         self.sampling, self.hidden_sampling, self.test_batches = sampling, hidden_sampling, test_batches
         self.seed, self.start = seed, 0
 
-    def need(self, keys: Sequence[str]) -> None:
+    def need(self, keys: Sequence[str], scored: Sequence[str] = ()) -> None:
         """Refuse networks and losses that read what a shape family does not have.
 
         Raises:
             UserError: such a key.
         """
-        for key in keys:
+        for key in (*keys, *scored):
             if key not in KEYS:
                 raise UserError(f"a shape family has points and no '{key}': use model=free_points, or data with images")
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from lit3d.errors import UserError
 from lit3d.structures import Structure
 
+Names = str | Sequence[str]
+
 
 @dataclass(frozen=True)
 class Term:
@@ -19,19 +21,21 @@ class Term:
 
     Attributes:
         name: its name in configs and logs.
-        function: (pred, target) -> (b,).
-        pred: name of a tensor of the prediction.
-        target: key of the batch.
+        function: (predicted tensors, then targets) -> (b,).
+        pred: name of a tensor of the prediction, or of several.
+        target: key of the batch, or several, or none.
         weight: factor in the sum.
         schedule: pairs (step, factor), linear in between and constant outside, that multiply the weight; or None.
+        stages: all: the mean over the stages of the prediction; None: of the prediction alone.
     """
 
     name: str
-    function: Callable[[Tensor, Tensor], Tensor]
-    pred: str
-    target: str
+    function: Callable[..., Tensor]
+    pred: Names
+    target: Names
     weight: float = 1.0
     schedule: Sequence[tuple[int, float]] | None = None
+    stages: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a weight or a schedule."""
@@ -40,6 +44,19 @@ class Term:
         steps = [step for step, _ in self.schedule or ()]
         if steps != sorted(set(steps)) or (self.schedule is not None and not steps):
             raise UserError(f"loss.{self.name}.schedule must be pairs [step, factor] with rising steps, got {steps}")
+
+        if self.stages not in (None, "all"):
+            raise UserError(f"loss.{self.name}.stages must be all or null, got '{self.stages}'")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the tensors of a prediction."""
+        return _several(self.pred)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Keys of a batch."""
+        return _several(self.target)
 
     def factor(self, step: int) -> float:
         """The weight at an optimiser step."""
@@ -58,12 +75,24 @@ class Term:
         A set loss reads `points`; where a prediction has several `hypotheses` of them, the function gets all at once as
         a batch of b k, each against the truth of its sample. Every other term has one column.
         """
-        predicted, target, k = getattr(prediction, self.pred), batch[self.target], 1
-        if self.pred == "points" and (answers := getattr(prediction, "hypotheses", None)) is not None:
+        if self.stages == "all":
+            return torch.stack([self._of(stage, batch) for stage in prediction.stages]).mean(0)
+        return self._of(prediction, batch)
+
+    def _of(self, prediction: Structure, batch: Mapping[str, Any]) -> Float[Tensor, "b k"]:
+        predicted = [getattr(prediction, name) for name in self.reads]
+        targets, k = [batch[key] for key in self.targets], 1
+        if "points" in self.reads and (answers := getattr(prediction, "hypotheses", None)) is not None:
             k = answers.shape[1]
-            predicted, target = answers.flatten(0, 1), target.repeat_interleave(k, 0)
-        with torch.autocast(predicted.device.type, enabled=False):  # a distance in bfloat16 is none
-            return self.function(predicted, target).unflatten(0, (-1, k))
+            predicted = [answers.flatten(0, 1) if n == "points" else p.repeat_interleave(k, 0)
+                         for n, p in zip(self.reads, predicted, strict=True)]  # fmt: skip
+            targets = [t.repeat_interleave(k, 0) for t in targets]
+        with torch.autocast(predicted[0].device.type, enabled=False):  # a distance in bfloat16 is none
+            return self.function(*predicted, *targets).unflatten(0, (-1, k))
+
+
+def _several(names: Names) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def of_best(
@@ -90,7 +119,10 @@ def of_best(
     return {name: v.gather(1, best)[:, 0] for name, v in values.items()}
 
 
-def check_terms(terms: Sequence[Term], model: str, structure: type[Structure], fitting: Sequence[str]) -> None:
+def check_terms(
+    terms: Sequence[Term], model: str, structure: type[Structure], fitting: Sequence[str],
+    gives: Sequence[str] | None = None,
+) -> None:  # fmt: skip
     """Refuse, before training, a term that reads what the model does not predict.
 
     Args:
@@ -98,15 +130,18 @@ def check_terms(terms: Sequence[Term], model: str, structure: type[Structure], f
         model: the model's name, for the sentence.
         structure: what the model predicts.
         fitting: names of losses that fit, for the sentence.
+        gives: names of the structure's tensors that this model fills; None: all.
 
     Raises:
-        UserError: no terms, or one with a `pred` that the structure does not have.
+        UserError: no terms, or one with a `pred` that the model does not give.
     """
     if not terms:
         raise UserError(f"no loss is chosen: model '{model}' can train with {', '.join(fitting)}")
     for term in terms:
-        if term.pred not in structure.tensors:
-            raise UserError(
-                f"loss '{term.name}' reads '{term.pred}', but model '{model}' predicts {structure.reads_as}; "
-                f"losses that fit: {', '.join(fitting)}"
-            )
+        for name in term.reads:
+            if name not in (structure.tensors if gives is None else gives):
+                switched = f" as it is configured (model.{name}, perhaps)" if name in structure.tensors else ""
+                raise UserError(
+                    f"loss '{term.name}' reads '{name}', but model '{model}' predicts {structure.reads_as}{switched}; "
+                    f"losses that fit: {', '.join(fitting)}"
+                )

@@ -234,8 +234,8 @@ def synthesize(source: Source, root: str | Path, settings: SynthesisSettings | N
         overwrite: replace a dataset made otherwise; it is built beside and takes the old one's place when complete.
 
     Raises:
-        UserError: no object could be used, the folder holds something else, another process writes there, the disk is
-            full. A mesh that cannot be used raises nothing: it stands in failures.csv.
+        UserError: no object could be used, the folder holds something else, the disk is full. A mesh that cannot be
+            used raises nothing: it stands in failures.csv.
     """
     begun, settings = time.monotonic(), settings or SynthesisSettings()
     items = source.items()

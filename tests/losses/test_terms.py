@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -116,3 +118,42 @@ def test_an_answer_that_is_not_finite_is_not_overlooked():
     answers[0, 2, 0, 0] = torch.nan
     values = of_best([term(function=l2_ordered)], PointSet(answers[:, 0], hypotheses=answers), batch, 0)
     assert values["cd"].isnan().all()
+
+
+# --- several tensors, stages --------------------------------------------------------------------------------------
+
+
+def masked(pred, target, mask, power=1):
+    return ((pred - target).abs().pow(power).sum(2) * mask).mean(1)
+
+
+def test_a_term_reads_several_tensors_and_none():
+    x, y, mask = torch.rand(2, 5, 3), torch.rand(2, 5, 3), torch.ones(2, 5)
+    both = term(function=masked, target=["points", "mask"])
+    assert (both.reads, both.targets) == (("points",), ("points", "mask"))
+    torch.testing.assert_close(both(PointSet(x), {"points": y, "mask": mask}), masked(x, y, mask))
+    alone = term(function=lambda p: p.square().mean((1, 2)), target=[])
+    torch.testing.assert_close(alone(PointSet(x), {}), x.square().mean((1, 2)))
+
+
+def test_a_term_over_all_stages_is_their_mean():
+    @dataclass(frozen=True)
+    class Staged(PointSet):
+        before: tuple = ()
+
+        @property
+        def stages(self):
+            return (*self.before, self)
+
+    x, y = torch.rand(3, 2, 5, 3), torch.rand(2, 6, 3)
+    prediction = Staged(x[2], before=(PointSet(x[0]), PointSet(x[1])))
+    mean = torch.stack([cd(part, y) for part in x]).mean(0)
+    torch.testing.assert_close(term(stages="all")(prediction, {"points": y}), mean)
+    torch.testing.assert_close(term()(prediction, {"points": y}), cd(x[2], y))
+    with pytest.raises(UserError, match="stages must be all or null, got 'last'"):
+        term(stages="last")
+
+
+def test_what_a_model_does_not_fill_is_refused():
+    with pytest.raises(UserError, match=r"reads 'points', but model 'm' predicts points as it is configured"):
+        check_terms([term()], "m", PointSet, ["x"], gives=())

@@ -61,7 +61,7 @@ class DatasetBuilder:
         """Take the lock, mend what a killed predecessor left, and decide where to build.
 
         Raises:
-            UserError: someone else writes there, it holds something else, or it cannot be written.
+            UserError: it holds something else, or it cannot be written.
         """
         with storage(self.root):
             self.root.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -82,20 +84,22 @@ def remove_tree(folder: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock that the system frees by itself when this process dies.
+    """Hold a lock that the system frees by itself when this process dies; wait while another process holds it.
 
-    Raises:
-        UserError: another process holds it.
+    The jobs of a sweep begin together: one makes the dataset, the others wait, and find it made.
     """
     try:
         import fcntl
     except ImportError:  # Windows: a second writer is not noticed there
         yield
         return
+    began, said = time.monotonic(), False
     with storage(path):
-        handle = _locked(path, fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    if handle is None:
-        raise UserError(f"Another process is writing {what} just now. Wait until it ends, or choose another folder.")
+        while (handle := _locked(path, fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
+            if not said and time.monotonic() - began > 1:
+                print(f"Another process is writing {what} just now: waiting until it ends", file=sys.stderr, flush=True)
+                said = True
+            time.sleep(0.1)
     try:
         yield
     finally:

@@ -1,16 +1,12 @@
-"""What a network predicts, in the target frame: frozen dataclasses of batched tensors."""
+"""The contract of every prediction."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
 import trimesh
 from jaxtyping import Float
 from torch import Tensor
-
-from lit3d.errors import UserError
-from lit3d.ops.neighbours import gather_points
-from lit3d.ops.sampling import farthest_point_subset
 
 S = TypeVar("S", bound="Structure")  # not typing.Self, which the checker of shapes refuses in methods
 
@@ -22,6 +18,12 @@ class Structure:
     tensors: ClassVar[tuple[str, ...]] = ()  # the names that losses may read
     reads_as: ClassVar[str] = "nothing"  # for sentences: "model 'x' predicts ..."
     has_normals: ClassVar[bool] = False  # whether `surface` gives normals: then true ones are read, too
+    solid: ClassVar[bool] = False  # whether `to_trimesh` gives closed surfaces: pictures and files show their triangles
+
+    @property
+    def stages(self: S) -> tuple[S, ...]:
+        """What a staged network predicted on its way, coarse to fine; the last is the prediction itself."""
+        return (self,)
 
     @property
     def capacity(self) -> int | None:
@@ -54,40 +56,10 @@ class Structure:
         """N points of the predicted surface and their normals, or None where the representation has none."""
         raise TypeError(f"{type(self).__name__} does not say what its surface is")
 
+    def maps(self, i: int) -> dict[str, Float[Tensor, "c h w"]]:
+        """What of sample i lies in the pixels of its image, under the sample's names; NaN where there is nothing."""
+        return {}
+
     def to_trimesh(self, i: int) -> "trimesh.Trimesh | trimesh.PointCloud":
         """Sample i for export and pictures."""
         raise TypeError(f"{type(self).__name__} does not say how it is exported")
-
-
-@dataclass(frozen=True)
-class PointSet(Structure):
-    """An unordered set of points (b, n, d) in units of the object's longest side; d = 3, or 2 in the plane.
-
-    Where a network was asked for several answers, `hypotheses` holds all k of them and `points` is the first.
-    """
-
-    points: Float[Tensor, "b n d"]
-    hypotheses: Float[Tensor, "b k n d"] | None = field(default=None, kw_only=True)
-
-    tensors: ClassVar[tuple[str, ...]] = ("points",)
-    reads_as: ClassVar[str] = "points"
-
-    @property
-    def capacity(self) -> int:
-        """The size of the set."""
-        return self.points.shape[1]
-
-    def surface(self, n: int, generator: torch.Generator | None = None) -> tuple[Float[Tensor, "b n d"], None]:
-        """Its own points; for smaller n a farthest-point subset. Never repeated: a larger n is an error.
-
-        Raises:
-            UserError: n is larger than the set.
-        """
-        have = self.points.shape[1]
-        if n > have:
-            raise UserError(f"a set of {have} points cannot give {n}: points are never repeated, so {have} is the most")
-        return (self.points if n == have else gather_points(self.points, farthest_point_subset(self.points, n))), None
-
-    def to_trimesh(self, i: int) -> trimesh.PointCloud:
-        """Sample i as a point cloud."""
-        return trimesh.PointCloud(self.points[i].detach().cpu().double().numpy())
