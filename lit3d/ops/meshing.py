@@ -18,6 +18,7 @@ from lit3d.ops.poisson import check_memory, indicator, values_at
 MARGIN = 1.06  # side of the grid over that of the set's box: the indicator is periodic
 SPREAD = 16  # points of a disc
 STRAY = 1.0  # spacings of the points: vertices farther away than this stray
+LEAST = 0.15  # of the level: what doubtful normals leave in empty space lies below
 LEVEL = 0.25  # quantile of the indicator at the points: a little outside, so that thin parts are not lost
 
 
@@ -51,8 +52,8 @@ def points_to_mesh(
     turned = normals.detach().cpu().float() if normals is not None else outward(placed, estimated_normals(placed))
     spread = 0.7 * reach[:, 5]
     chi = _chi(placed, turned, area, spread, resolution, half)
-    level = float(values_at(chi, placed, half).quantile(LEVEL))
-    mesh = marching_cubes(chi, half=half * (1 - 1 / resolution), level=level) if level > 0 else empty()
+    level = max(float(values_at(chi, placed, half).quantile(LEVEL)), LEAST)
+    mesh = marching_cubes(chi, half=half * (1 - 1 / resolution), level=level)
     # The grid's points begin at -half and end one cell before half.
     mesh = _near(Triangles(mesh.vertices - half / resolution, mesh.faces), placed, STRAY * spacing(distance))
     return Triangles((mesh.vertices * scale + middle).to(points.dtype), mesh.faces)
