@@ -8,7 +8,8 @@ from typing import Any
 from lit3d.reporting.folders import Run
 
 # Where a run wrote, how it was shown and how fast it was read: these do not change a number.
-NO_MATTER = ("paths", "logger", "resume", "group", "labels", "name", "lit3d", "data.root", "data.workers", "hydra")
+NO_MATTER = ("paths", "logger", "resume", "sweep", "group", "labels", "name", "lit3d", "hydra", "data.root",
+             "data.workers")  # fmt: skip
 FIRST = ("model", "loss", "data", "seed")  # names of their own for what people compare
 ABSENT = "–"
 
