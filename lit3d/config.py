@@ -189,6 +189,8 @@ def composition_mistake(name: str, error: Exception) -> str | None:
 
 def _unknown_option(group: str, option: str) -> str:
     known = [path.stem for path in groups().get(group, [])]
+    if option.startswith("submitit"):  # what slurm and slurm_local stand on
+        return f"{group}=slurm needs submitit: pip install 'lit3d[submitit]'"
     return f"{group}={option}: there is no such {group}.{did_you_mean(option, known)} Known: {', '.join(known)}."
 
 

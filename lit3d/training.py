@@ -46,7 +46,7 @@ def train(cfg: DictConfig) -> float | None:
     """Run a config as a job: its folder says how it ended, and nothing of it stays alive afterwards.
 
     Returns:
-        The test F-score at 5 %, for sweepers; None when the run was told not to test.
+        For sweepers, the test F-score at 5 %; with test=false the best validation score, as far as there is one.
     """
     config = plain(cfg)
     fresh = Path(config["paths"]["output"])
@@ -149,7 +149,8 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     trained = time.monotonic()
     if not config["test"]:
         console.print(f"Trained {trainer.global_step} steps; test=false, so nothing is scored. Run folder: {folder}")
-        return None
+        reached = getattr(trainer.checkpoint_callback, "best_model_score", None)
+        return None if reached is None else float(reached)
     best = getattr(trainer.checkpoint_callback, "best_model_path", None)
     if best:
         module.load_state_dict(torch.load(best, map_location=module.device, weights_only=True)["state_dict"])
@@ -211,7 +212,7 @@ def _check_processes(trainer: dict[str, Any]) -> None:
         raise UserError(
             f"trainer.devices={trainer['devices']} in a sweep: each further process would run the whole sweep again. "
             "Sweep with trainer.devices=1 and hydra/launcher=joblib, start the runs one by one, or let SLURM start "
-            "all processes (hydra/launcher=submitit_slurm hydra.launcher.tasks_per_node=2); docs/sweeps.md"
+            "all processes (hydra/launcher=slurm hydra.launcher.tasks_per_node=2); docs/sweeps.md"
         )
 
 

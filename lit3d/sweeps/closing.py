@@ -87,8 +87,8 @@ def _print(jobs: list[Row], sweep: Sweep, stopped: str | None) -> None:
     console = Console(width=max(console.width, 100))  # a log file has no width of its own
     table = Table(box=box.SIMPLE, pad_edge=False)
     scored = any(job.score is not None for job in jobs)
-    for head in ("", "varied", "ended", *(("F 5 %",) if scored else ()), "s"):
-        table.add_column(head, justify="right" if head in ("", "F 5 %", "s") else "left")
+    for head in ("", "varied", "ended", *(("score",) if scored else ()), "s"):
+        table.add_column(head, justify="right" if head in ("", "score", "s") else "left")
     for job in jobs:
         score = () if not scored else ("-" if job.score is None else f"{job.score:.3f}",)
         seconds = "-" if job.seconds is None else f"{job.seconds:.0f}"

@@ -46,9 +46,17 @@ class Sweep:
         """The record, whole at every moment."""
         self.folder.mkdir(parents=True, exist_ok=True)
         record = {"command": self.command, "arguments": self.arguments, "began": self.began, "state": state}
-        aside = self.folder / f".{RECORD}.{os.getpid()}"
-        aside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        aside.replace(self.folder / RECORD)
+        write_json(self.folder / RECORD, record)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write aside, flush, rename; without the imports of `lit3d.callbacks`."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(value, indent=1) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
 
 
 def prepare(command: str, argv: Sequence[str]) -> tuple[list[str], Sweep | None]:
@@ -73,7 +81,7 @@ def prepare(command: str, argv: Sequence[str]) -> tuple[list[str], Sweep | None]
         fresh = (_value(argv, "sweep.fresh") or "").lower() == "true"
         sweep = _same(command, arguments, None if named is None else Path(named), fresh)
     folder = str(sweep.folder).replace("\\", "\\\\").replace("'", "\\'")
-    return ["-m", *sweep.arguments, *where, f"hydra.sweep.dir='{folder}'"], sweep
+    return ["-m", f"hydra.sweep.dir='{folder}'", *where, *sweep.arguments], sweep
 
 
 def _value(argv: Sequence[str], key: str) -> str | None:

@@ -3,12 +3,12 @@
 import functools
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lit3d.errors import RefusedError, UserError
+from lit3d.sweeps.command import write_json
 
 log = logging.getLogger(__name__)
 STATUS = "status.json"
@@ -79,9 +79,7 @@ def note_failure(folder: Path, error: Exception) -> None:
 
 def _write(folder: Path, status: dict[str, Any]) -> None:
     try:
-        aside = folder / f".{STATUS}.{os.getpid()}"
-        aside.write_text(json.dumps(status) + "\n", encoding="utf-8")
-        aside.replace(folder / STATUS)
+        write_json(folder / STATUS, status)
     except OSError as full:
         log.error("%s cannot be written: %s", folder / STATUS, full)
 
