@@ -45,7 +45,7 @@ class OptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Hydra's hook."""
-        self.config, self.context = config, hydra_context
+        self.config, self.hydra_context = config, hydra_context
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -56,7 +56,7 @@ class OptunaSweeper(Sweeper):
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         texts = [f"{key}={value}" for key, value in self.space.items()] + arguments
-        parser = OverridesParser.create(config_loader=self.context.config_loader)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         fixed, choices = split({o.get_key_element(): o for o in parser.parse_overrides(texts)})
         sampler = optuna.samplers.TPESampler(seed=self.seed, n_startup_trials=self.random_trials)
         study = optuna.create_study(direction=self.direction, sampler=sampler)

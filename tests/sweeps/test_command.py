@@ -1,35 +1,13 @@
 """What a sweep is without training: its folder, its jobs, its end. The tasks are a few lines each."""
 
 import json
-import logging
 import sys
 
 import pytest
 
-from lit3d.config import launch
 from lit3d.errors import UserError
 from lit3d.sweeps import command
 from lit3d.sweeps.jobs import job_folder
-
-
-@pytest.fixture
-def start(tmp_path, monkeypatch):
-    """Start a command in an empty folder; its exit code comes back."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def one(task, *argv, name="run"):
-        monkeypatch.setattr(sys, "argv", [name, *argv])
-        try:
-            launch(name, task)
-        except SystemExit as end:
-            return end.code
-        return 0
-
-    yield one
-    root.handlers[:], root.level = handlers, level
 
 
 def sweeps(tmp_path):
