@@ -153,16 +153,20 @@ class RayLauncher(_Elsewhere):
 
     def launch(self, job_overrides: Overrides, initial_job_idx: int) -> list[JobReturn]:
         """Run jobs; their numbers count from `initial_job_idx`."""
-        import ray
+        from lit3d.callbacks.mlflow_run import kept_environment
 
         common = self.prepared()
-        ray.init(**_plain(self.init))
-        try:
-            remote = ray.remote(**({"max_retries": 0} | _plain(self.remote)))(execute)
-            jobs = {n: remote.remote(n, list(o), *common) for n, o in enumerate(job_overrides, initial_job_idx)}
-            return [returned(value) for value in self._collected(ray, jobs)]
-        finally:
-            ray.shutdown()
+        with kept_environment("RAY_", "PYTHONBREAKPOINT"):
+            os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it would report each start
+            import ray
+
+            ray.init(**_plain(self.init))
+            try:
+                remote = ray.remote(**({"max_retries": 0} | _plain(self.remote)))(execute)
+                jobs = {n: remote.remote(n, list(o), *common) for n, o in enumerate(job_overrides, initial_job_idx)}
+                return [returned(value) for value in self._collected(ray, jobs)]
+            finally:
+                ray.shutdown()
 
     def _collected(self, ray: Any, jobs: dict[int, Any]) -> Iterator[float | None]:
         for number, reference in jobs.items():

@@ -1,6 +1,7 @@
 """Jobs in other processes: each launcher runs them all, says which failed, and shares the cores out."""
 
 import json
+from importlib.util import find_spec
 
 import pytest
 import tasks
@@ -40,15 +41,17 @@ def test_submitit_runs_its_jobs_in_processes_of_their_own(start, tmp_path):
     assert len({f["pid"] for f in facts(tmp_path)}) == 2
 
 
-@pytest.mark.slow
-def test_ray_runs_its_jobs_on_a_cluster_of_two_workers(start, tmp_path, capsys):
-    import ray
+if find_spec("ray"):  # an extra of 250 MB: docs/sweeps.md says how to run this
 
-    assert start(tasks.killed, "-m", "seed=0,1,2", "hydra/launcher=ray", "+hydra.launcher.init.num_cpus=2") == 1
-    assert not ray.is_initialized()
-    out = capsys.readouterr().out
-    assert "Sweep: 2 of 3 jobs finished" in out
-    assert "job 1 failed: its process was killed" in out
+    @pytest.mark.slow
+    def test_ray_runs_its_jobs_on_a_cluster_of_two_workers(start, tmp_path, capsys):
+        import ray
+
+        assert start(tasks.killed, "-m", "seed=0,1,2", "hydra/launcher=ray", "+hydra.launcher.init.num_cpus=2") == 1
+        assert not ray.is_initialized()
+        out = capsys.readouterr().out
+        assert "Sweep: 2 of 3 jobs finished" in out
+        assert "job 1 failed: its process was killed" in out
 
 
 def test_a_launcher_that_is_not_installed_says_what_to_install(start, capsys, monkeypatch):
