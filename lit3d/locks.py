@@ -1,10 +1,18 @@
 """One process at a time in a folder: a lock that the system frees by itself when its holder dies."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lit3d.errors import RefusedError
+
+RANKS = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # Lightning's, torchrun's and SLURM's
+
+
+def further_rank() -> bool:
+    """Whether this is not the first of several processes that train together."""
+    return any(os.environ.get(name, "0") != "0" for name in RANKS)
 
 
 @contextmanager

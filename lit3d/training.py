@@ -24,7 +24,7 @@ from lit3d.callbacks import MetricsFile, ResultsFile, show, write_atomically
 from lit3d.callbacks.last import disk_is_full
 from lit3d.callbacks.mlflow_run import kept_environment
 from lit3d.errors import UserError, chain
-from lit3d.locks import alone
+from lit3d.locks import alone, further_rank
 from lit3d.losses import check_sizes, try_terms
 from lit3d.summary import print_summary
 from lit3d.sweeps.jobs import STATUS, job_folder
@@ -113,7 +113,7 @@ def _forget(error: BaseException) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Refuse a folder that another process trains in; further ranks of one run share its folder."""
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if further_rank():
         yield
         return
     with alone(folder, f"another process trains in {folder} just now: wait until it ends"):
@@ -232,7 +232,7 @@ def _status(
     score: float | None = None,
 ) -> None:  # fmt: skip
     """Say how a run stands; `resumed` is the step that this start went on from. Further ranks only report a failure."""
-    if os.environ.get("LOCAL_RANK", "0") != "0" and state != "failed":
+    if further_rank() and state != "failed":
         return
     status: dict[str, Any] = {"status": state, "reason": reason, "seconds": seconds and round(seconds, 1)}
     status |= {} if resumed is None else {"resumed": True, "resumed_from_step": resumed}

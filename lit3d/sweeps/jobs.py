@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lit3d.errors import RefusedError, UserError
+from lit3d.locks import further_rank
 from lit3d.sweeps.command import write_json
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class Job:
             note_failure(folder, error)
             return None
         status = read_status(folder)
+        if further_rank():  # the first one says it
+            return result
         if status.get("status") != "finished" or "refused" in status:  # of tasks that do not say it themselves
             status = status if status.get("status") == "finished" else {"reason": None, "seconds": None}
             _write(folder, {k: v for k, v in status.items() if k != "refused"} | {"status": "finished"})

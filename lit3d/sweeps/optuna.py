@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
@@ -36,11 +36,16 @@ class OptunaSweeper(Sweeper):
             the same in all trials. The command line adds and overrides keys.
     """
 
-    def __init__(self, trials: int = 20, at_once: int = 1, direction: str = "minimize", seed: int = 0,
-                 random_trials: int = 5, space: Mapping[str, Any] | None = None) -> None:  # fmt: skip
+    config: Any = None
+    hydra_context: Any = None
+    launcher: Any = None
+
+    def __init__(self, trials: int = 20, at_once: int = 1, direction: Literal["minimize", "maximize"] = "minimize",
+                 seed: int = 0, random_trials: int = 5, space: Mapping[str, Any] | None = None) -> None:  # fmt: skip
         if direction not in ("minimize", "maximize") or min(trials, at_once) < 1:
             raise UserError("hydra.sweeper: trials and at_once must be at least 1, direction minimize or maximize")
-        self.trials, self.at_once, self.direction, self.seed = trials, at_once, direction, seed
+        self.direction: Literal["minimize", "maximize"] = direction
+        self.trials, self.at_once, self.seed = trials, at_once, seed
         self.random_trials, self.space = random_trials, dict(space or {})
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
