@@ -141,7 +141,7 @@ def rss():
 def task(cfg):
     try: return run.task(cfg)
     finally: print(f"RSS {cfg.seed} {rss():.1f}", file=sys.stderr, flush=True)
-sys.argv = ["run", *{arguments!r}]
+sys.argv = ["run", *ARGUMENTS]
 launch("run", task)
 """
 
@@ -152,7 +152,7 @@ def test_memory_after_twenty_jobs_is_that_after_two(datasets, tmp_path):
     arguments = ["-m", "debug=tiny", f"paths.data={datasets}", "callbacks.results.references=false",
                  "trainer.max_steps=2", "seed=range(20)"]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", MEMORY.format(arguments=arguments)], env=environment, cwd=tmp_path,
+    done = subprocess.run([sys.executable, "-c", MEMORY.replace("ARGUMENTS", repr(arguments))], env=environment, cwd=tmp_path,
                           capture_output=True, text=True, timeout=290)  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     sizes = [float(line.split()[2]) for line in done.stderr.splitlines() if line.startswith("RSS ")]
