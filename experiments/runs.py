@@ -1,14 +1,17 @@
-"""Finished run folders as an analysis reads them."""
+"""Run folders: made once, and read by an analysis when they are finished."""
 
+import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lit3d.config import compose
 from lit3d.errors import UserError
+from lit3d.training import train
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,63 @@ class Run:
             where = f"the row '{row}'" if row else "the model"
             what = f"{where} on {category or 'all categories'}"
             raise UserError(f"{self.folder} has no {name} of {what} ({error} is missing)") from None
+
+
+def run_once(overrides: Sequence[str], folder: Path) -> Path:
+    """Train and score a config of `python -m lit3d.run` in a folder, unless its status.json says that it finished."""
+    status = folder / "status.json"
+    if not status.is_file() or json.loads(status.read_text(encoding="utf-8"))["status"] != "finished":
+        train(compose("run", [*overrides, f"paths.output={folder}"]))
+    return folder
+
+
+def train_variants(
+    variants: Mapping[str, Sequence[str]], name: str, description: str | None, given: Sequence[str] | None = None
+) -> None:
+    """The command of an experiment whose variants are sets of overrides: each with some seeds, one after the other.
+
+    Runs lie in <out>/<variant>_<seed>; those that are finished are left as they are, so it may be stopped and called
+    again. Any override of `python -m lit3d.run` is taken, for all runs.
+
+    Args:
+        variants: overrides by name.
+        name: of the experiment; `out` is outputs/<name> unless given.
+        description: for --help.
+        given: arguments; None: the command line's.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", help="as for python -m lit3d.run")
+    parser.add_argument("--only", type=_list, default=list(variants), help=f"of {','.join(variants)}")
+    parser.add_argument("--seeds", type=_list, default=["0"], help="such as 0,1,2")
+    parser.add_argument("--out", type=Path, default=Path("outputs") / name)
+    arguments = parser.parse_args(given)
+    if unknown := [v for v in arguments.only if v not in variants]:
+        parser.error(f"no such variant: {', '.join(unknown)}; there are {', '.join(variants)}")
+    common = ("logger=csv", "callbacks.media.every=0")
+    for seed in arguments.seeds:
+        for variant in arguments.only:
+            own = [*variants[variant], *common, f"seed={seed}", f"name={name}-{variant}"]
+            folder = run_once([*own, *arguments.overrides], arguments.out / f"{variant}_{seed}")
+            print(f"{variant}, seed {seed}: {folder}", flush=True)
+
+
+def _list(text: str) -> list[str]:
+    return text.split(",")
+
+
+def by_variant(folder: Path, order: Sequence[str], made_by: str) -> dict[str, list[Path]]:
+    """Folders of finished runs that `train_variants` made, in the order of the variants; others come last.
+
+    Raises:
+        UserError: there is none; `made_by` is the command that makes them.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*/results.json")):
+        found.setdefault(path.parent.name.rpartition("_")[0], []).append(path.parent)
+    if not found:
+        raise UserError(f"{folder} holds no finished runs: make them with {made_by}")
+    rank = {variant: i for i, variant in enumerate(order)}
+    return {variant: found[variant] for variant in sorted(found, key=lambda v: (rank.get(v, len(rank)), v))}
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[Run]:

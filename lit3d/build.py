@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue
 
 from lit3d import trust
-from lit3d.config import groups
+from lit3d.config import groups, size_key
 from lit3d.errors import UserError
 from lit3d.losses import Term, check_terms
 from lit3d.modules import CHECKPOINT_FORMAT as FORMAT
@@ -96,7 +96,9 @@ def build_module(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Reco
     terms = build_terms(config["loss"])
     gives = getattr(network, "gives", network.predicts.tensors)
     check_terms(terms, model["name"], network.predicts, fitting_losses(gives), gives)
-    regularisers = build_terms(model.get("regularisers") or {})
+    chosen = {k: v for k, v in (model.get("regularisers") or {}).items() if k not in config["loss"]}
+    off = set(network.predicts.tensors) - set(gives)  # of heads that this model is configured without
+    regularisers = [term for term in build_terms(chosen) if not off & set(term.reads)]
     check_terms([*terms, *regularisers], model["name"], network.predicts, fitting_losses(gives), gives)
     module = trust.locate(model["_target_"])(
         network=network,
@@ -107,6 +109,14 @@ def build_module(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Reco
     )
     module.config = {k: config[k] for k in KEPT if k in config}
     return module
+
+
+def image_size(data: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(h, w) of the images of a data config; None where it has none."""
+    node: Any = data
+    for key in size_key(data).split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return None if node is None else (node, node) if isinstance(node, int) else (int(node[0]), int(node[1]))
 
 
 def without_sources(config: Mapping[str, Any], rebuild: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -169,7 +179,7 @@ def load_image_module(path: str | Path, trusted: Sequence[str] = ()) -> Reconstr
         UserError: also for a free point set that was trained against a shape family.
     """
     module = load_module(path, trusted)
-    if "synthesis" not in module.config["data"]:
+    if image_size(module.config["data"]) is None:
         raise UserError(
             f"{path} was trained against the shape family '{module.config['data'].get('name')}', which has no images: "
             "its points and numbers are in points.npz and results.json of its run folder"

@@ -16,6 +16,8 @@ from lit3d.errors import UserError, did_you_mean
 EXAMPLES = {
     "run": (
         ("python -m lit3d.run model=pointset loss=cd", "one run on the default set"),
+        ("python -m lit3d.run model=depth loss=l1", "depth of every pixel in place of points"),
+        ("python -m lit3d.run model=mesh_deform", "a mesh, deformed from a template"),
         ("python -m lit3d.run debug=tiny", "the same in under 30 s, to see that all works"),
         ("python -m lit3d.run -m loss=cd,emd seed=0,1", "a sweep: four runs; again after a crash, it goes on"),
         ("python -m lit3d.run resume=last", "go on after Ctrl-C or a crash"),
@@ -87,6 +89,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
     OmegaConf.register_new_resolver("evaluated", evaluated, replace=True)
     OmegaConf.register_new_resolver("monitored", monitored, replace=True)
+    OmegaConf.register_new_resolver("size_key", size_key, replace=True)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:4], use_cache=True, replace=True)
 
 
@@ -103,6 +106,11 @@ def fast_precision() -> str:
 def monitored(hypotheses: int) -> str:
     """What says which weights are the best: of one answer its distance, of several the loss of the best of them."""
     return "val/loss" if hypotheses > 1 else "val/chamfer_l1"
+
+
+def size_key(data: Any) -> str:
+    """Where a data config says the size of its images: pictures that are made by synthesis, others by themselves."""
+    return "image_size" if "image_size" in data else "synthesis.image_size"
 
 
 def evaluated(checkpoint: str | None, predictions: str | None) -> str:

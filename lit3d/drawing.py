@@ -50,13 +50,47 @@ def draw_points(
 def colours_by_depth(points: np.ndarray, lower: float | None = None, upper: float | None = None) -> np.ndarray:
     """(n, 3) colours from near (yellow) to far (violet) along z, so a turned view shows what the input view hid."""
     z = points[:, 2]
-    finite = z[np.isfinite(z)]
-    if finite.size == 0:
+    if not np.isfinite(z).any():
         return np.zeros_like(points)
-    lower = float(finite.min()) if lower is None else lower
-    upper = float(finite.max()) if upper is None else upper
-    share = (np.nan_to_num(z) - lower) / max(upper - lower, 1e-9)
-    return matplotlib.colormaps["viridis"](1 - np.clip(share, 0, 1))[:, :3]
+    own = depth_range(z)
+    return near_to_far(z, own[0] if lower is None else lower, own[1] if upper is None else upper)
+
+
+def depth_range(depth: np.ndarray) -> tuple[float, float]:
+    """Least and largest finite depth; 0 and 1 where there is none."""
+    finite = depth[np.isfinite(depth)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+
+
+def near_to_far(depth: np.ndarray, lower: float, upper: float) -> np.ndarray:
+    """Colours (..., 3) of depths (...) from `lower` (yellow) to `upper` (violet)."""
+    share = (np.nan_to_num(depth) - lower) / max(upper - lower, 1e-9)
+    return matplotlib.colormaps["viridis"](1 - np.clip(share, 0, 1))[..., :3]
+
+
+def coloured(values: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
+    """A map (c, h, w) in the pixels of an image as a picture (h, w, 3) uint8, white where it is NaN.
+
+    One channel is a depth, in the colours of the point sets; three are unit normals in camera axes, whose colours are
+    those of normal maps elsewhere: red to the right, green upwards, blue towards the camera.
+
+    Args:
+        values: depth (1, h, w) or normals (3, h, w).
+        limits: depths of the first and the last colour; None: the least and the largest.
+    """
+    if len(values) == 1:
+        colours = near_to_far(values[0], *(limits or depth_range(values)))
+    else:
+        colours = (values.transpose(1, 2, 0) * (1, -1, -1) + 1) / 2
+    known = np.isfinite(values).all(0)[..., None]
+    return (np.where(known, np.clip(np.nan_to_num(colours), 0, 1), 1) * 255 + 0.5).astype(np.uint8)
+
+
+def in_square(intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Intrinsics (3, 3) of an image for the square in whose middle it lies whole."""
+    moved, side = intrinsics.copy(), max(height, width)
+    moved[:2, 2] += (side - width) / 2, (side - height) / 2
+    return moved
 
 
 def turned(points: np.ndarray, degrees: float, axis: np.ndarray) -> np.ndarray:
@@ -80,16 +114,19 @@ def two_views(
 
 
 def upscaled(image: np.ndarray, size: int) -> np.ndarray:
-    """A float image (h, w, 3) in [0, 1] as uint8 (size, size, 3)."""
-    picture = Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
-    return np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS))
+    """A float image (h, w, 3) in [0, 1] as uint8 (size, size, 3), whole."""
+    return fitted((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), size)
 
 
-def fitted(picture: np.ndarray, size: int) -> np.ndarray:
-    """A picture (h, w, 3) uint8 of any shape, whole, in the middle of a white square (size, size, 3)."""
+def fitted(picture: np.ndarray, size: int, pixels: bool = False) -> np.ndarray:
+    """A picture (h, w, 3) uint8 of any shape, whole, in the middle of a white square (size, size, 3).
+
+    `pixels`: enlarge each to a block, as maps want it, whose values must not run into each other.
+    """
     h, w = picture.shape[:2]
     height, width = (max(1, round(n * size / max(h, w))) for n in (h, w))
-    filtering = Image.Resampling.BOX if max(h, w) > 2 * size else Image.Resampling.LANCZOS
+    enlarging = Image.Resampling.NEAREST if pixels else Image.Resampling.LANCZOS
+    filtering = Image.Resampling.BOX if max(h, w) > 2 * size else enlarging
     square = Image.new("RGB", (size, size), "white")
     corner = (size - width) // 2, (size - height) // 2
     square.paste(Image.fromarray(picture).resize((width, height), filtering), corner)

@@ -11,9 +11,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit3d import trust
-from lit3d.build import instantiate, load_image_module
+from lit3d.build import image_size, instantiate, load_image_module
 from lit3d.callbacks import Results, write_atomically
-from lit3d.config import fast_precision
+from lit3d.config import fast_precision, size_key
 from lit3d.errors import UserError
 from lit3d.given import GivenPredictions, shape_files
 from lit3d.modules import GivenModule, ReconstructionModule
@@ -65,14 +65,17 @@ def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float | None:
     data = instantiate(config["data"], seed=before.get("seed", 0))
     data.tested = SPLITS[config["split"]]
     metrics = instantiate(config["metrics"])
-    if metrics.emd and metrics.points > data.test_points:
+    if data.gives_points and metrics.emd and metrics.points > data.test_points:
         raise UserError(
             f"emd pairs {metrics.points} points with as many true ones, but data.test_points is {data.test_points}: "
             "raise it, lower metrics.points, or set metrics.emd=false"
         )
+    if trained is None and not data.gives_points:
+        raise UserError(f"predictions=... are shapes, but data={data.name} has no true shapes to score them against")
     if trained is not None:
         _check_fits(trained, data)
-        data.need(trained.network.reads)
+        trained.metrics = metrics
+        data.need(trained.reads, trained.scored)
     data.make()
     data.setup()
     if not data.splits():
@@ -81,7 +84,7 @@ def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float | None:
     if trained is None:
         module, facts = _given_module(config, data, metrics, folder)
     else:
-        trained.metrics, module, facts = metrics, trained, _checkpoint_facts(trained, config["checkpoint"])
+        module, facts = trained, _checkpoint_facts(trained, config["checkpoint"])
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
     trainer = build_trainer(config)
     return score(trainer, module, data, {"data": time.monotonic() - began}, config["checkpoint"], facts)
@@ -102,8 +105,8 @@ def _data_config(config: Plain, before: Plain | None, missing: set[str]) -> Plai
             raise UserError(f"data={given['name']} needs a value for {', '.join(wanted)}")
         return given
     if before is not None:
-        data = _merged(before, given)
-        if "root" not in given and not (Path(data["root"]) / "dataset.json").is_file():
+        data = _merged(before, {k: v for k, v in given.items() if v != {}})  # nothing given below a key
+        if "root" in before and "root" not in given and not (Path(data["root"]) / "dataset.json").is_file():
             data["root"] = str(Path(config["paths"]["data"]) / Path(data["root"]).name)
         return data
     if "root" not in given:
@@ -120,17 +123,17 @@ def _metrics_config(config: Plain, before: Plain) -> Plain:
 def _check_fits(module: ReconstructionModule, data: Any) -> None:
     """Images and targets must be what the network was trained for."""
     before = module.config["data"]
-    if data.frame != before["frame"]:
+    if data.frame != (frame := before.get("frame", data.frame)):
         raise UserError(
-            f"the checkpoint was trained with data.frame={before['frame']}, but this data has {data.frame}: "
-            f"add data.frame={before['frame']}"
+            f"the checkpoint was trained with data.frame={frame}, but this data has {data.frame}: "
+            f"add data.frame={frame}"
         )
-    size, here = before["synthesis"]["image_size"], data.synthesis.image_size
-    here = data.info["image_size"] if data.source is None else here
-    if here != size:
+    size, here = image_size(before), data.image_size
+    if size is not None and here != size:
+        (h, w), key = size, size_key({"image_size": here} if not data.gives_points else {})
         raise UserError(
-            f"the checkpoint was trained on images of {size} x {size} pixels, but this data has {here} x {here}: "
-            f"add data.synthesis.image_size={size}, or take a dataset of that size"
+            f"the checkpoint was trained on images of {h} x {w} pixels, but this data has {here[0]} x {here[1]}: "
+            f"add data.{key}={h if h == w else f'[{h},{w}]'}, or take a dataset of that size"
         )
 
 

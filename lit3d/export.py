@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lit3d import __version__
+from lit3d.build import image_size
 from lit3d.errors import UserError, did_you_mean
 
 FORMATS = ("onnx",)
@@ -79,9 +80,10 @@ def export_onnx(network: nn.Module, config: Mapping[str, Any], out: Path) -> lis
         raise UserError(
             f"export=onnx takes networks that read an image alone, but this one reads {', '.join(network.reads)}"  # type: ignore[arg-type]
         )
-    size = config["data"]["synthesis"]["image_size"]
+    size = image_size(config["data"])
+    assert size is not None  # a checkpoint without images is refused where it is loaded
     draw = torch.Generator().manual_seed(0)
-    inputs = (torch.rand(max(BATCHES), 3, size, size, generator=draw),)
+    inputs = (torch.rand(max(BATCHES), 3, *size, generator=draw),)
     if length := getattr(network, "noise", 0):
         inputs += (torch.randn(max(BATCHES), length, generator=draw),)  # type: ignore[assignment]
     network = network.eval()
@@ -173,14 +175,16 @@ def _facts(config: Mapping[str, Any], model: _Positional, inputs: tuple[Tensor, 
         "model": config["name"], "lit3d": __version__, "torch": torch.__version__,
         "input": {
             "name": "image", "shape": ["b", *images.shape[1:]], "type": "float32", "channels": "RGB", "range": [0, 1],
-            "object": "cut out, on white, its box centred; the longer side of the box is camera.fill of the picture's",
+            "object": "cut out, on white, its box centred; the longer side of the box is camera.fill of the picture's"
+            if (camera or {}).get("fill") else "none: the whole picture, a central window of this shape",
         },
         **({"noise": vector | {"shape": ["b", *noise[0].shape[1:]]}} if noise else {}),
         "outputs": {
             name: {"shape": ["b", *value.shape[1:]], "type": str(value.dtype).removeprefix("torch.")}
             for name, value in outputs.items()
         },
-        "unit": "the longest side of the object's box in its own axes is 1",
+        "unit": "the longest side of the object's box in its own axes is 1"
+        if "synthesis" in config["data"] else "metre",
         "frame": frame, "axes": AXES[frame],
         "camera": camera,
     }  # fmt: skip

@@ -24,15 +24,17 @@ class Photo:
     Attributes:
         name: file stem.
         image: (h, w, 3) float32 in [0, 1], the square crop on white.
-        mask_from: "alpha", "mask file" or "background removal".
-        crop: left, top, side of the square in pixels of the file.
+        mask: (h, w) bool, the object in it.
+        mask_from: "alpha", "mask file", "background removal" or "whole picture".
+        crop: left, top, side of the square in pixels of the file; of a whole picture left, top, width, height.
         whole: (H, W, 3) uint8, the picture as it came, on white where it is transparent; longer side at most `LONGEST`.
     """
 
     name: str
     image: np.ndarray
+    mask: np.ndarray
     mask_from: str
-    crop: tuple[float, float, float]
+    crop: tuple[float, ...]
     whole: np.ndarray
 
 
@@ -100,7 +102,29 @@ def prepare(path: Path, mask: Path | None, size: int, fill: float) -> Photo:
     crop = (float(x * scale), float(y * scale), float(side * scale))
     whole = _on_white(pixels, pixels[..., 3])
     cut = whole if origin == "alpha" else _on_white(pixels, _soft(found))
-    return Photo(path.stem, _crop(cut, x, y, side, size), origin, crop, (whole * 255 + 0.5).astype(np.uint8))
+    outside = _crop(np.repeat(1 - found[..., None].astype(np.float32), 3, axis=2), x, y, side, size)
+    image, inside = _crop(cut, x, y, side, size), outside[..., 0] < 0.5
+    return Photo(path.stem, image, inside, origin, crop, (whole * 255 + 0.5).astype(np.uint8))
+
+
+def whole(path: Path, size: tuple[int, int]) -> Photo:
+    """A scene as it is: the largest central window of the shape (h, w) = `size`, averaged down to it.
+
+    Raises:
+        UserError: unreadable or animated.
+    """
+    full = _read(path)
+    rgba = _reduced(full)
+    pixels = np.asarray(rgba, np.float32) / 255
+    white = (_on_white(pixels, pixels[..., 3]) * 255 + 0.5).astype(np.uint8)
+    scale = min(rgba.height / size[0], rgba.width / size[1])
+    height, width = scale * size[0], scale * size[1]
+    left, top = (rgba.width - width) / 2, (rgba.height - height) / 2
+    filtering = Image.Resampling.BOX if scale >= 1 else Image.Resampling.BILINEAR
+    box = (left, top, left + width, top + height)
+    image = np.asarray(Image.fromarray(white).resize((size[1], size[0]), filtering, box=box), np.float32) / 255
+    crop = tuple(float(x * full.width / rgba.width) for x in (left, top, width, height))
+    return Photo(path.stem, image, np.ones(size, bool), "whole picture", crop, white)
 
 
 def _on_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:

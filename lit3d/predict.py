@@ -13,10 +13,12 @@ def task(cfg: Any) -> None:
     from lit3d.prediction import SHEET, predict
 
     files = predict(plain(cfg))
-    pictures = [f for f in files if f.suffix == ".png" and f.name != SHEET]
+    pictures = [f for f in files if f.suffix == ".png" and f.with_suffix(".json") in files]
     console = Console()
     if pictures:
-        console.print(f"{len(pictures)} prediction(s) in {pictures[0].parent}: .ply, .glb, .png, .json each")
+        maps = ", depth and normals (.png, .npy)" if any(f.suffix == ".npy" for f in files) else ""
+        obj = " .obj," if any(f.suffix == ".obj" for f in files) else ""
+        console.print(f"{len(pictures)} prediction(s) in {pictures[0].parent}: .ply, .glb,{obj} .png, .json each{maps}")
     for picture in pictures[:10]:
         console.print(f"  {picture}")
     if len(pictures) > 1:

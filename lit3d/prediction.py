@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from lit3d import drawing, photos
-from lit3d.build import load_image_module
+from lit3d import drawing, mesh_drawing, photos
+from lit3d.build import image_size, load_image_module
 from lit3d.callbacks import write_atomically
 from lit3d.errors import UserError
 from lit3d.export import check_format, export_onnx
-from lit3d.shape_files import write_shape
+from lit3d.shape_files import write_maps, write_shape
 
-HEADS = ("input", "prediction", "prediction, 90°")
 SHEET = "predictions.png"
+CROPS = {3: "crop_left_top_side", 4: "crop_left_top_width_height"}  # in the record, by how many numbers
+DRAWN = 2048  # points of a surface without a number of its own
 SHEET_ROWS = 24  # more would make a picture that nothing shows
 
 
@@ -56,18 +57,23 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
     if mask is not None and len(paths) > 1:
         raise UserError(f"mask={mask} belongs to one image, but {len(paths)} are given: use PNGs with transparency")
     camera = _camera(config["camera"], module.config["camera"])
-    size = module.config["data"]["synthesis"]["image_size"]
+    if config["camera"] and hasattr(module.network, "use_camera"):
+        module.network.use_camera(camera)
+    size = image_size(module.config["data"]) or (0, 0)
+    if mask is not None and camera["fill"] is None:
+        raise UserError(f"mask={mask} cuts an object out, but this network was trained on whole pictures: leave it out")
     out = Path(config["out"])
     _refuse_overwriting(paths, out)
     out.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     rows: dict[str, list[list[np.ndarray]]] = {}
+    heads: list[str] = []
     skipped: list[str] = []
     for path in track(paths, "predicting", disable=len(paths) < 4):
         try:
-            photo = photos.prepare(path, mask or photos.mask_beside(path), size, camera["fill"])
-            answers = _forward(module, photo, config["answers"])
-            files, views = write(photo, answers, camera, module, out, config["picture_size"])
+            photo = _photo(path, mask, size, camera["fill"])
+            answers = _forward(module, photo, camera, config["answers"])
+            files, heads, views = write(photo, answers, camera, module, out, config["picture_size"])
             first, *further = views
             rows[photo.name] = [[drawing.fitted(photo.whole, config["picture_size"]), *first],
                                 *([_blank(row[0]), *row] for row in further)]  # fmt: skip
@@ -83,10 +89,17 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
     if len(paths) > 1:
         shown = list(rows)[:SHEET_ROWS]
         notes = [note for name in shown for note in (name, *[""] * (len(rows[name]) - 1))]
-        heads = ("photograph", *_heads(config["answers"]))
-        drawing.save_image(drawing.grid([row for name in shown for row in rows[name]], heads, notes), out / SHEET)
+        picture = drawing.grid([row for name in shown for row in rows[name]], ("photograph", *heads), notes)
+        drawing.save_image(picture, out / SHEET)
         written.append(out / SHEET)
     return written
+
+
+def _photo(path: Path, mask: Path | None, size: tuple[int, int], fill: float | None) -> photos.Photo:
+    """An object cut out, or a whole picture for a network that was trained on such."""
+    if fill is None:
+        return photos.whole(path, size)
+    return photos.prepare(path, mask or photos.mask_beside(path), size[0], fill)
 
 
 def _camera(given: str | None, nominal: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +125,8 @@ def _camera(given: str | None, nominal: dict[str, Any]) -> dict[str, Any]:
 def _is_camera(camera: dict[str, Any]) -> bool:
     try:
         intrinsics = np.asarray(camera["intrinsics"], float)
-        positive = 0 < float(camera["distance"]) < np.inf and 0 < float(camera["fill"]) <= 1
+        positive = 0 < float(camera["distance"]) < np.inf
+        positive &= camera["fill"] is None or 0 < float(camera["fill"]) <= 1
     except (TypeError, ValueError):
         return False
     return positive and intrinsics.shape == (3, 3) and bool(np.isfinite(intrinsics).all())
@@ -127,18 +141,24 @@ def _refuse_overwriting(paths: list[Path], out: Path) -> None:
             raise UserError(f"{SHEET} is the picture of all predictions: give {path} another name")
 
 
-def _forward(module: Any, photo: photos.Photo, count: int) -> list[Any]:
+def _forward(module: Any, photo: photos.Photo, camera: dict[str, Any], count: int) -> list[Any]:
     """`count` answers, each a prediction of one sample."""
-    image = torch.from_numpy(np.ascontiguousarray(photo.image.transpose(2, 0, 1)))[None]
+    intrinsics, pose = _matrices(camera)
+    known = {"image": photo.image.transpose(2, 0, 1), "mask": photo.mask[None], "intrinsics": intrinsics, "pose": pose}
+    arrays = {key: values.astype(bool if key == "mask" else np.float32) for key, values in known.items()}
+    batch = {key: torch.from_numpy(np.ascontiguousarray(v))[None].to(module.device) for key, v in arrays.items()}
     with torch.inference_mode():
-        prediction = module.answers({"image": image.to(module.device)}, count).to("cpu")
+        prediction = module.answers(batch, count).to("cpu")
     if count == 1:
         return [prediction]
     return [replace(prediction, points=points, hypotheses=None) for points in prediction.hypotheses.unbind(1)]
 
 
-def _heads(answers: int) -> tuple[str, ...]:
-    return HEADS if answers == 1 else (HEADS[0], *(f"answer {i + 1}" for i in range(answers)))
+def _matrices(camera: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Intrinsics (3, 3) and pose (4, 4), target frame -> camera."""
+    pose = np.asarray(camera["pose"], float)
+    pose[2, 3] = camera["distance"]
+    return np.asarray(camera["intrinsics"], float), pose
 
 
 def _blank(picture: np.ndarray) -> np.ndarray:
@@ -147,12 +167,14 @@ def _blank(picture: np.ndarray) -> np.ndarray:
 
 def write(
     photo: photos.Photo, answers: Sequence[Any], camera: dict[str, Any], module: Any, out: Path, size: int
-) -> tuple[list[Path], list[list[np.ndarray]]]:
+) -> tuple[list[Path], list[str], list[list[np.ndarray]]]:
     """One prediction as .ply (target frame), .glb (y up), .png and .json; several answers as numbered .ply and .glb.
 
+    What a prediction has in the pixels of the image, such as depth, is written as .npy and .png, too.
+
     Returns:
-        The files, and rows of pictures: input and prediction in two views; of several answers, the input's view of all
-        in one row, and below it the other view.
+        The files; heads and rows of pictures: input and prediction; of several answers, the input's view of all in one
+        row, and below it the other view.
 
     Raises:
         UserError: an answer is empty or not finite.
@@ -160,24 +182,43 @@ def write(
     shapes = [answer.to_trimesh(0) for answer in answers]
     if not all(len(s.vertices) and np.isfinite(s.vertices).all() for s in shapes):
         raise UserError(f"{photo.name}: the network predicts nothing, or numbers that are not finite")
-    intrinsics, pose = np.asarray(camera["intrinsics"], float), np.asarray(camera["pose"], float)
-    pose[2, 3] = camera["distance"]
+    intrinsics, pose = _matrices(camera)
     several = len(shapes) > 1
     names = [f"{photo.name}_{i + 1}" for i in range(len(shapes))] if several else [photo.name]
     frame = camera["frame"]
-    files = [file for s, name in zip(shapes, names, strict=True) for file in write_shape(s, out / name, pose, frame)]
+    solid = answers[0].solid
+    files = [f for s, name in zip(shapes, names, strict=True) for f in write_shape(s, out / name, pose, frame, solid)]
+    maps = {name: values.numpy() for name, values in answers[0].maps(0).items()}
+    further, facts_of_maps = write_maps(maps, out / photo.name)
     picture, record = out / f"{photo.name}.png", out / f"{photo.name}.json"
-    up, side = np.array([0.0, 1.0, 0.0]), photo.image.shape[0]
-    views = [drawing.two_views(np.asarray(s.vertices), intrinsics, pose, up, size, side) for s in shapes]
-    seen = drawing.upscaled(photo.image, size)
-    front, turned = ([v[k] for v in views] for k in (0, 1))
-    rows = [[seen, *front], [_blank(seen), *turned]] if several else [[seen, *front, *turned]]
-    drawing.save_image(drawing.grid(rows, _heads(len(shapes)), ["", "from 90°"] if several else ()), picture)
+    shape = photo.image.shape[:2]
+    camera_of = (drawing.in_square(intrinsics, *shape), pose, np.array([0.0, 1.0, 0.0]), size, max(shape))
+    views = [mesh_drawing.two_views(a, 0, _points(a), *camera_of) for a in answers]
+    heads, rows = _sheet(drawing.upscaled(photo.image, size), views, maps, size)
+    drawing.save_image(drawing.grid(rows, heads, ["", "from 90°"] if several else ()), picture)
     facts = {
-        "image": photo.name, "mask": photo.mask_from, "crop_left_top_side": photo.crop, "camera": camera,
+        "image": photo.name, "mask": photo.mask_from, CROPS[len(photo.crop)]: photo.crop, "camera": camera,
         "checkpoint_config": {k: module.config[k] for k in ("name", "seed")},
-        "axes": {".ply": f"the {frame} frame of training", ".glb": "y up"},
+        "axes": {".ply": f"the {frame} frame of training", ".glb": "y up", **({".obj": "y up"} if solid else {})},
     }  # fmt: skip
-    facts |= {"answers": names} if several else {}
+    facts |= ({"answers": names} if several else {}) | ({"maps": facts_of_maps} if maps else {})
     write_atomically(record, json.dumps(facts, indent=1) + "\n")
-    return [*files, picture, record], rows
+    return [*files, *further, picture, record], heads, rows
+
+
+def _points(answer: Any) -> np.ndarray:
+    """(n, 3) of the surface, as many as pictures show."""
+    return answer.surface(answer.capacity or DRAWN)[0][0].double().numpy()
+
+
+def _sheet(
+    seen: np.ndarray, views: Sequence[tuple[np.ndarray, np.ndarray]], maps: dict[str, np.ndarray], size: int
+) -> tuple[list[str], list[list[np.ndarray]]]:
+    """Heads and rows: the input beside one prediction, its maps or else its front, from 90°; several answers in two."""
+    if len(views) > 1:
+        front, turned = ([v[k] for v in views] for k in (0, 1))
+        heads = ["input", *(f"answer {i + 1}" for i in range(len(views)))]
+        return heads, [[seen, *front], [_blank(seen), *turned]]
+    shown = {name: drawing.fitted(drawing.coloured(m), size, pixels=True) for name, m in maps.items()}
+    shown = shown or {"prediction": views[0][0]}
+    return ["input", *shown, "prediction, 90°"], [[seen, *shown.values(), views[0][1]]]

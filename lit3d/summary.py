@@ -18,7 +18,27 @@ HEADS = {
     "recall_5pct": "R 5 %", "chamfer_l1": "CD-L1", "chamfer_l2sq": "CD-L2²", "emd": "EMD",
     "normal_consistency": "NC",
 }  # fmt: skip
-FURTHER: dict[str, dict[str, str]] = {}  # title -> heads of a table that only some representations have
+FURTHER: dict[str, dict[str, str]] = {  # title -> heads of a table that only some representations have
+    "10,000 points of the predicted surface": {
+        "fscore_1pct_10k": "F 1 %", "fscore_2pct_10k": "F 2 %", "fscore_5pct_10k": "F 5 %",
+        "precision_5pct_10k": "P 5 %", "recall_5pct_10k": "R 5 %", "chamfer_l1_10k": "CD-L1",
+        "normal_consistency_10k": "NC",
+    },
+    "shares of faces, edges and surface; edge lengths' deviation over their mean; degrees": {
+        "flipped": "flipped", "folded": "folded", "self_intersection": "crossing", "edge_spread": "spread",
+        "roughness": "rough",
+    },
+    "visible part only: depth (* aligned by the median), and points against the whole object": {
+        "abs_rel": "AbsRel", "abs_rel_median": "AbsRel*", "depth_mae": "MAE", "delta1": "d1",
+        "flying_pixels_median": "flying*", "visible_chamfer_l1": "vis. CD", "accuracy_l1": "acc.",
+        "completeness_l1": "compl.",
+    },
+    "visible part only: normals of the depth, normals of a head, in degrees; outlines": {
+        "depth_normal_angle": "angle", "depth_normal_angle_with_edges": "+edges", "depth_normal_30deg": "< 30",
+        "normal_angle": "head", "normal_angle_with_edges": "+edges", "normal_30deg": "< 30", "mask_iou": "IoU",
+        "boundary_f1": "edge F1",
+    },
+}  # fmt: skip
 WIDTH = 100  # columns that every line fits in
 LABEL = 32  # columns of the first cell: what eight scores leave of WIDTH; a ninth takes NARROWER of them
 NARROWER = 8
@@ -45,9 +65,11 @@ def print_tables(summary: dict[str, Any], console: Console) -> None:
     for split in SPLITS:
         if split in summary:
             n, m = summary["counts"]["n"], summary["counts"]["m"]
-            title = f"{split}: {n:,} points against {m:,}, mean over images, unit = longest side"
+            points = f"{n:,} points against {m:,}, " if m else ""
+            title = f"{split}: {points}mean over images, unit = {summary.get('data', {}).get('unit', 'longest side')}"
             console.print(f"\n{title}", style="bold", highlight=False)
-            console.print(_split_table(summary, split, HEADS))
+            if any(c in summary[split] for c in HEADS):  # depth of a scene has no scores of points
+                console.print(_split_table(summary, split, HEADS))
             for title, heads in FURTHER.items():
                 if any(c in summary[split] for c in heads):
                     console.print(f"{split}: {title}", style="bold", highlight=False)
@@ -171,5 +193,5 @@ def _share(value: float | None) -> str:
 def _number(column: str, value: float | None) -> str:
     if value is None:
         return "-"
-    digits = {"chamfer_l2sq": 5, "chamfer_l1": 4, "emd": 4}.get(column, 3)
+    digits = {"chamfer_l2sq": 5, "chamfer_l1": 4, "chamfer_l1_10k": 4, "emd": 4, "roughness": 1}.get(column, 3)
     return f"{value:.{digits}f}"

@@ -128,12 +128,10 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     show.check_installed(config["logger"])
     pl.seed_everything(config["seed"], workers=False, verbose=False)
     module = build_module(config, config["lit3d"]["trust"])
-    check_sizes(module.terms, config["model"].get("points"), config["data"]["points"])
+    check_sizes(module.terms, config["model"].get("points"), config["data"].get("points"))
     try_terms(module.terms)
     data = instantiate(config["data"], seed=config["seed"])
-    normals = ["point_normals"] if getattr(module.network.predicts, "has_normals", False) else []
-    read = [*module.network.reads, *(key for term in module.terms for key in term.targets)]
-    data.need(read, scored=[*module.metrics.needs, *normals])
+    data.need([*module.reads, *(key for term in module.terms for key in term.targets)], module.scored)
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
     began = time.monotonic()
     data.make()

@@ -10,6 +10,7 @@ def warm_up() -> None:
     """Call every kernel on something small, through the functions that use it; their code is cached on disk."""
     from lit3d import ops
     from lit3d.data.augment import composite
+    from lit3d.ops.kernels.triangles import self_intersecting
     from lit3d.synthesis import GrammarSource, SynthesisSettings
     from lit3d.synthesis.pipeline import object_generator, render_object
 
@@ -23,6 +24,7 @@ def warm_up() -> None:
     ops.match(*sets[:, :, :200])  # the tests that tell a small blob
     for p in (1, 2):
         ops.sinkhorn(sets[0].requires_grad_(), sets[1], p=p).sum().backward()
+    self_intersecting(rng.random((6, 3)), np.arange(6).reshape(2, 3))
     source = GrammarSource(1, categories=["mug"])
     settings = SynthesisSettings(image_size=32, views=1, points=100, shadows=True)
     record = render_object(source.load(source.items()[0]), settings, object_generator(0, "a"))

@@ -14,6 +14,7 @@ from lit3d.structures import PointSet
 from lit3d.summary import NAMES
 from lit3d.training import train
 
+SMALLER = {"mesh_deform": ["model.template.level=1"]}
 MODELS = [path.stem for path in groups()["model"]]
 LOSSES = [path.stem for path in groups()["loss"]]
 SCORES = {
@@ -39,7 +40,7 @@ def run(datasets, tmp_path):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_trains_and_is_scored(run, model):
-    folder = run(f"model={model}", "callbacks.media=null")
+    folder = run(f"model={model}", "callbacks.media=null", *SMALLER.get(model, []))
     results = json.loads((folder / "results.json").read_text())
     assert set(results["test"]) >= SCORES
     assert results["test_failures"] == 0
@@ -49,7 +50,13 @@ def test_every_model_trains_and_is_scored(run, model):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_trains_with_every_loss_that_fits(run, model, loss):
-    folder = run(f"model={model}", f"loss={loss}", "callbacks.media=null", "trainer.max_steps=2", "test=false")
+    try:
+        parts = [f"model={model}", f"loss={loss}", *SMALLER.get(model, [])]
+        folder = run(*parts, "callbacks.media=null", "trainer.max_steps=2", "test=false")
+    except UserError as error:
+        if loss not in str(error).partition("losses that fit: ")[2].split(", "):
+            pytest.skip("it reads what this model does not predict")
+        raise
     with (folder / "metrics.csv").open() as stream:
         losses = [float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]]
     assert len(losses) == 2

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from lit3d.summary import HEADS, LABEL, print_tables
+from lit3d.summary import FURTHER, HEADS, LABEL, print_tables
 
 # a failed object costs sqrt(3); a mean of failures is the widest distance there is
 WORST = {"chamfer_l2sq": 6.0, "chamfer_l1": 1.7320508, "emd": 1.7320508}
@@ -96,3 +96,20 @@ def test_several_answers_have_rows_and_lines_of_their_own():
     assert "diversity 0.1250: the mean EMD between two answers to one image" in [line.strip() for line in lines]
     assert "modes covered 75.0%, all of an image's 50.0%; answers on a mode 62.5%" in [line.strip() for line in lines]
     assert max(len(line) for line in lines) <= 100
+
+
+def test_a_depth_map_has_tables_of_its_own_that_name_the_visible_part():
+    found = summary(classes=("lamp",))
+    tables = [table for title, table in FURTHER.items() if "visible part only" in title]
+    heads = {c for table in tables for c in table}
+    depth = {c: 179.123 if "angle" in c else 1.7321 for c in heads if not c.startswith("normal")}  # no normal head
+    found["test"] |= depth
+    found["test_by_class"]["lamp"] |= depth
+    found["references"]["test"]["median_plane"] = {"mean": scores() | depth}
+    lines = printed(found)
+    assert max(len(line) for line in lines) <= 100
+    assert not [line for line in lines if "…" in line]
+    assert sum("visible part only" in line for line in lines) == len(tables) == 2
+    rows = [line for line in lines if line[1:].startswith("median plane ")]
+    assert [len(row.split()) - 2 for row in rows] == [len(POINTS), 8, 5]
+    assert "179.123" in rows[2]

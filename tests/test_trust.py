@@ -52,8 +52,11 @@ def test_every_default_config_is_trusted():
     from lit3d.build import plain
 
     loggers = "logger=[csv,wandb,tensorboard,mlflow]"
-    parts = [[f"{group}={path.stem}"] for group in ("model/encoder", "model/head", "model/scheduler", "callbacks")
-             for path in groups()[group]]  # fmt: skip
+    tried = ("model", "model/encoder", "model/head", "model/scheduler", "callbacks")
+    parts = [[f"{group}={path.stem}"] for group in tried for path in groups()[group]]
+    terms = ",".join(path.stem for path in groups()["model/regularisers"])
+    parts += [["model=mesh_deform", f"model/regularisers=[{terms}]"]]
+    parts += [["model=mesh_deform", f"model/template={t}"] for t in ("sphere", "torus")]
     for overrides in ([], ["data=furniture"], ["data=folder", "data.source.root=x"], [loggers], *parts):
         overrides = [*overrides, "model.encoder.source=x"] if overrides == ["model/encoder=hub"] else overrides
         trust.check(plain(compose("run", [*overrides, "paths.output=x"])))

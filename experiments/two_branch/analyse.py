@@ -9,60 +9,26 @@ objects, each with the mean over its views and the seeds.
 """
 
 import argparse
-import csv
 import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from experiments.runs import by_variant
+from experiments.scores import Row, compared, interval, show, write_table
 from experiments.two_branch.figure import draw
+from experiments.two_branch.heads import HEADS
 from lit3d.build import instantiate, load_module
 from lit3d.callbacks.branch_numbers import Measured, measure
-from lit3d.callbacks.references import paired_interval
-from lit3d.errors import UserError
 from lit3d.metrics.branches import KINDS
 
 HERE = Path(__file__).parent
 SCORES = ("fscore_2pct", "fscore_5pct", "chamfer_l1", "emd")
 PERCENTS = (2, 5)
-ORDER = ("fc", "upconv", "two_branch", "hourglass")
-Row = dict[str, Any]
-
-
-def find_runs(folder: Path) -> dict[str, list[Path]]:
-    """Run folders by head, in the order of `ORDER`; a folder is named <head>_<seed>.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = defaultdict(list)
-    for path in sorted(folder.glob("*/results.json")):
-        found[path.parent.name.rpartition("_")[0]].append(path.parent)
-    if not found:
-        raise UserError(f"{folder} holds no finished runs: make them with python -m experiments.two_branch.train")
-    return {head: found[head] for head in sorted(found, key=lambda h: (ORDER.index(h) if h in ORDER else 9, h))}
-
-
-def interval(values: Mapping[str, Sequence[float]]) -> Row:
-    """Mean over objects of each object's mean, with its interval; empty without objects."""
-    means = np.array([np.mean(v) for v in values.values()])
-    return paired_interval(means, list(values)) if len(means) else {"mean": math.nan, "low": math.nan, "high": math.nan}
-
-
-def per_object(folder: Path, score: str) -> dict[str, float]:
-    """Mean over the views of each test object."""
-    found = defaultdict(list)
-    with (folder / "per_sample.csv").open(encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            if row["split"] == "test":
-                found[row["object"]].append(float(row[score]))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+CSV_ONLY = ("_low", "_high", "_random", "_equal")  # endings of columns for which the screen is too narrow
 
 
 def score_rows(runs: Mapping[str, Sequence[Path]]) -> list[Row]:
@@ -70,23 +36,10 @@ def score_rows(runs: Mapping[str, Sequence[Path]]) -> list[Row]:
     rows = []
     facts = {head: json.loads((folders[0] / "results.json").read_text()) for head, folders in runs.items()}
     for score in (s for s in SCORES if all(s in f["test"] for f in facts.values())):
-        by_head = {head: _gathered([per_object(f, score) for f in folders]) for head, folders in runs.items()}
-        base = next(iter(by_head.values()))
-        for head, values in by_head.items():
-            less = {name: [np.mean(v) - np.mean(base[name])] for name, v in values.items() if name in base}
-            difference = {f"difference_{k}": v for k, v in interval(less).items()}
-            size = facts[head]["parameters"]
-            names = {"head": head, "seeds": len(runs[head]), "parameters": size, "score": score}
-            rows.append(names | interval(values) | difference)
+        for head, found in compared(runs, score).items():
+            names = {"head": head, "seeds": len(runs[head]), "parameters": facts[head]["parameters"], "score": score}
+            rows.append(names | found)
     return rows
-
-
-def _gathered(tables: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
-    found = defaultdict(list)
-    for table in tables:
-        for name, value in table.items():
-            found[name].append(value)
-    return dict(found)
 
 
 def measured(folders: Sequence[Path], samples: int | None) -> list[Measured]:
@@ -171,33 +124,13 @@ def verdict(rows: Sequence[Row], percent: int = 2) -> list[str]:
     return lines
 
 
-def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """A CSV with all columns that any row has."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-
-
-def show(title: str, rows: Sequence[Row]) -> None:
-    """A table on standard output, of the columns that fit in it; the CSV has all."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    if title == "branches":
-        columns = [key for key in columns if not key.endswith(("_low", "_high", "_random", "_equal"))]
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(f"{row[k]:.3f}" if isinstance(row.get(k), float) else str(row.get(k, "")) for k in columns))
-    Console(width=200).print(table)
-
-
 def analyse(folder: Path, out: Path, samples: int | None = None) -> list[str]:
     """Everything; returns the verdict.
 
     Raises:
         UserError: no runs, or a checkpoint that cannot be loaded.
     """
-    runs = find_runs(folder)
+    runs = by_variant(folder, HEADS, "python -m experiments.two_branch.train")
     tables: dict[str, list[Row]] = {"scores": score_rows(runs), "branches": [], "parameterisation": []}
     for head, folders in runs.items():
         found = measured(folders, samples)
@@ -206,7 +139,8 @@ def analyse(folder: Path, out: Path, samples: int | None = None) -> list[str]:
     out.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
         write_table(out / f"{name}.csv", rows)
-        show(name, rows)
+        columns = dict.fromkeys(key for row in rows for key in row if name != "branches" or not key.endswith(CSV_ONLY))
+        show(name, rows, list(columns))
     draw(tables["scores"], tables["branches"], tables["parameterisation"], out / "two_branch.png")
     return [line for percent in PERCENTS for line in verdict(tables["branches"], percent)]
 

@@ -85,7 +85,7 @@ class Results(ResultsFile):
         if stage != "test":
             return
         self.rows, self.names = [], {}
-        if self.references:
+        if self.references and trainer.datamodule.gives_points:  # type: ignore[attr-defined]
             if trainer.is_global_zero:
                 self._prepare(trainer, pl_module)
             trainer.strategy.barrier()  # the other processes find what the first one kept
@@ -172,7 +172,7 @@ class Results(ResultsFile):
         return summary | {
             "counts": {"n": module.metrics.points, "m": data.test_points, "images": len(rows),
                        "objects": len({row["object"] for row in rows})},
-            "data": {"name": data.name, "frame": data.frame, "version": data.opened.fingerprint},
+            "data": data.facts(),
             **self.run_facts(trainer, module),
         }  # fmt: skip
 

@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
-import torch.distributed as dist
-from torch.utils.data import DataLoader, DistributedSampler, Subset
+from torch.utils.data import DataLoader
 
 from lit3d.data.augment import Augment
 from lit3d.data.frames import check_frame
+from lit3d.data.loading import LoadedDataModule
 from lit3d.data.online import OnlineViewDataset
 from lit3d.data.reader import DatasetReader
-from lit3d.data.sample import KEYS
-from lit3d.data.sampler import EpochSampler
+from lit3d.data.sample import IMAGE_KEYS, KEYS
 from lit3d.data.selection import Selection
 from lit3d.data.views import ViewDataset
 from lit3d.errors import UserError
@@ -22,13 +20,12 @@ from lit3d.synthesis import LimitedSource, Report, SynthesisSettings, synthesize
 from lit3d.synthesis.cameras import look_at_origin
 from lit3d.synthesis.progress import console
 from lit3d.synthesis.sharded import ShareReport, synthesize_share
+from lit3d.synthesis.sensor import Sensor, find_sensor
 
-TEST_SPLITS = ("test", "test_authors")
 HOLD_MB = 500  # memory for decoded pictures, shared out among loader processes
-PREVIEWS = 6  # fixed test views that pictures show
 
 
-class ShapeDataModule(pl.LightningDataModule):
+class ShapeDataModule(LoadedDataModule):
     """Serves the design's sample for every source.
 
     Args:
@@ -37,11 +34,15 @@ class ShapeDataModule(pl.LightningDataModule):
         source: where meshes come from, or None for a dataset that was made elsewhere.
         synthesis: how the dataset is made.
         frame: viewer or object, the frame of every 3D target.
+        camera: nominal or known: what networks are built to read of the camera; samples hold it in both cases.
         views: stored, or online (fresh views rendered inside the loader for training).
         points: true points in a training sample; m.
         test_points: true points in validation and test.
         batch_size: samples a step.
         augment: what changes between two looks in training.
+        sensor: a depth camera by name (kinect, realsense, tof) or as a `Sensor`: training meets its depth and holes
+            in place of exact ones; docs/rgbd.md.
+        sensor_metres: the longest side of every object, as the sensor sees it.
         workers: loader processes; 0 loads in the training process.
         validation_views: views in validation, spread evenly.
         test_views: views of each test object, all when None.
@@ -64,6 +65,8 @@ class ShapeDataModule(pl.LightningDataModule):
         test_points: int = 10_000,
         batch_size: int = 32,
         augment: Augment | None = None,
+        sensor: str | Sensor | None = None,
+        sensor_metres: float = 1.0,
         workers: int = 0,
         validation_views: int = 256,
         test_views: int | None = None,
@@ -72,11 +75,16 @@ class ShapeDataModule(pl.LightningDataModule):
         train_views: int | None = None,
         leave_out: str | Sequence[str] = (),
         seed: int = 0,
+        camera: str = "nominal",
     ) -> None:
         super().__init__()
         if min(points, test_points, batch_size, validation_views, test_views or 1) < 1 or workers < 0:
             raise UserError("data.points, test_points, batch_size, validation_views and test_views must be at least 1")
+        if not 0 < sensor_metres < np.inf:
+            raise UserError(f"data.sensor_metres must be the length of an object in metres, got {sensor_metres}")
         check_frame(frame)
+        if camera not in ("nominal", "known"):
+            raise UserError(f"data.camera must be nominal or known, got '{camera}'")
         if views not in ("stored", "online"):
             raise UserError(f"data.views must be stored or online, got '{views}'")
         if views == "online" and train_views is not None:
@@ -86,14 +94,14 @@ class ShapeDataModule(pl.LightningDataModule):
         self.name, self.root = name, Path(root)
         self.source = source if source is None or limit is None else LimitedSource(source, limit)
         self.synthesis, self.frame, self.views = synthesis or SynthesisSettings(), frame, views
+        self.camera = camera
         self.points, self.test_points, self.batch_size = points, test_points, batch_size
         self.augment, self.workers, self.seed = augment, workers, seed
+        self.sensor, self.sensor_metres = find_sensor(sensor), sensor_metres
         self.validation_views, self.test_views = validation_views, test_views
         self.keys: tuple[str, ...] = ("points",)
         self.scored: tuple[str, ...] = ()
         self.reader: DatasetReader | None = None
-        self.start = (0, 0)
-        self.tested: tuple[str, ...] = TEST_SPLITS  # what a test scores; an evaluation may choose another split
         self._made = False
 
     def need(self, keys: Sequence[str], scored: Sequence[str] = ()) -> None:
@@ -165,6 +173,12 @@ class ShapeDataModule(pl.LightningDataModule):
         return self.reader
 
     @property
+    def image_size(self) -> tuple[int, int]:
+        """(h, w) of its images."""
+        side = self.info["image_size"] if self.source is None else self.synthesis.image_size
+        return side, side
+
+    @property
     def info(self) -> Mapping[str, Any]:
         """What dataset.json says."""
         return self.opened.info
@@ -198,6 +212,19 @@ class ShapeDataModule(pl.LightningDataModule):
             "fill": float(np.median([c["fill"] for c in cameras])), "assumed": True,
         }  # fmt: skip
 
+    def train_dataloader(self) -> DataLoader:
+        """As for any data, but a sensor that nothing would notice is refused.
+
+        Raises:
+            UserError: neither network nor loss reads what the sensor changes.
+        """
+        if self.sensor is not None and not {*self.keys} & {*IMAGE_KEYS}:
+            raise UserError(
+                f"data.sensor changes {', '.join(IMAGE_KEYS)}, but this model and its losses read none of them: take "
+                "model=depth, or leave data.sensor=null"
+            )
+        return super().train_dataloader()
+
     # --- views of each split --------------------------------------------------------------------------------------
 
     def dataset(self, split: str, *, keys: Sequence[str] | None = None, points: int | None = None) -> ViewDataset:
@@ -216,62 +243,11 @@ class ShapeDataModule(pl.LightningDataModule):
         spare = 0 if split == "train" else self.opened.point_count - count
         keys = keys or (self.keys if split == "train" else tuple(sorted({*self.keys, *self.scored})))
         options = (self.opened, rows, keys, count, self.frame, self.augment, self.seed, spare)
+        sensor: dict[str, Any] = {"sensor": self.sensor, "metres": self.sensor_metres}
         if self.views == "online" and split == "train":
-            return OnlineViewDataset(*options, settings=self.synthesis)
-        return ViewDataset(*options)
+            return OnlineViewDataset(*options, **sensor, settings=self.synthesis)
+        return ViewDataset(*options, **sensor)
 
     def splits(self) -> list[str]:
         """The splits that a test scores, as far as this dataset has them."""
         return [split for split in self.tested if self.opened.index(split=split)]
-
-    def preview(self, split: str = "test", count: int = PREVIEWS) -> list[Any]:
-        """Fixed views spread over a split, one an object, for pictures."""
-        dataset = self.dataset(split)
-        objects = sorted({name for name, _ in dataset.rows})
-        chosen = {objects[i] for i in np.linspace(0, len(objects) - 1, min(count, len(objects))).astype(int)}
-        first = {name: i for i, (name, _) in reversed(list(enumerate(dataset.rows))) if name in chosen}
-        return [dataset[i] for _, i in sorted(first.items())]
-
-    # --- resuming -------------------------------------------------------------------------------------------------
-
-    def state_dict(self) -> dict[str, Any]:
-        """How far training has come: what loader processes have read ahead does not count."""
-        assert self.trainer is not None
-        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
-        return {"epoch": self.trainer.current_epoch, "batches": done}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
-        self.start = (state_dict["epoch"], state_dict["batches"])
-
-    # --- loaders ---------------------------------------------------------------------------------------------------
-
-    def train_dataloader(self) -> DataLoader:
-        """Endless in the number of epochs; the last uneven batch is dropped."""
-        dataset = self.dataset("train")
-        size = min(self.batch_size, len(dataset))
-        epoch, batches = self.start
-        sampler = EpochSampler(len(dataset), self.seed, start=(epoch, batches * size))
-        return self._loader(dataset, sampler=sampler, batch_size=size, drop_last=True)
-
-    def val_dataloader(self) -> DataLoader:
-        """An even spread of validation views."""
-        dataset = self.dataset("val")
-        count = min(self.validation_views, len(dataset))
-        chosen = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
-        return self._loader(Subset(dataset, chosen), batch_size=self.batch_size)
-
-    def test_dataloader(self) -> list[DataLoader]:
-        """One loader for each of `splits()`; processes share the views out, the last of them repeats a few."""
-        datasets = [self.dataset(split) for split in self.splits()]
-        return [self._loader(d, batch_size=self.batch_size, sampler=_shared(d)) for d in datasets]
-
-    def _loader(self, dataset: Any, **options: Any) -> DataLoader:
-        return DataLoader(dataset, num_workers=self.workers, persistent_workers=self.workers > 0, **options)
-
-
-def _shared(dataset: Any) -> DistributedSampler | None:
-    """Every world-size-th view, in order; None in a single process."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return None
-    return DistributedSampler(dataset, shuffle=False)

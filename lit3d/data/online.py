@@ -58,5 +58,5 @@ class OnlineViewDataset(ViewDataset):
             tinted = jitter_colours(colours, ready.shape.colours, self.settings.colour_jitter)
             ready = replace(ready, mesh=ready.mesh.recoloured(tinted))
         (record,) = render_views(ready, self.settings, cameras, lights)
-        geometry = {k: getattr(record, k) for k in IMAGE_KEYS if k in self.keys}
+        geometry = {k: getattr(record, k) for k in IMAGE_KEYS if k in self.looked_at}
         return Seen(record.image, record.intrinsics, record.object_to_camera, geometry)

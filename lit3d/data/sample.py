@@ -9,8 +9,8 @@ class Sample(TypedDict, total=False):
     """One image of one object; batches hold the same keys with a leading b, and lists for the strings."""
 
     image: Tensor  # 3 h w float32 in [0, 1], composited on the background
-    mask: Tensor  # 1 h w bool, object pixels
-    depth: Tensor  # 1 h w float32, camera z in units of the longest side, 0 off the mask
+    mask: Tensor  # 1 h w bool, object pixels; of a sensor's depth: where it counts
+    depth: Tensor  # 1 h w float32, camera z in units of the longest side, of a sensor's in metres; 0 off the mask
     normal: Tensor  # 3 h w float32, unit, camera axes
     intrinsics: Tensor  # 3 3 float32, pixels of `image`, centres at +0.5
     pose: Tensor  # 4 4 float32, target frame -> camera

@@ -10,9 +10,11 @@ from torch.utils.data import Dataset
 
 from lit3d.data import augment as aug
 from lit3d.data import frames
+from lit3d.data.normals import normals_of
 from lit3d.data.reader import DatasetReader
 from lit3d.data.sample import IMAGE_KEYS, POSTERIOR_KEYS, Sample
 from lit3d.errors import UserError
+from lit3d.synthesis.sensor import Sensor, measure
 
 PIXELS = ("image", *IMAGE_KEYS)
 POINT_VECTORS = ("points", "spare_points", "point_normals", "posterior_points")
@@ -51,9 +53,13 @@ class ViewDataset(Dataset):
         augment: what may change in training.
         seed: the run's seed.
         spare: how many further true points to give as `spare_points`, independent of `points`.
+        sensor: a depth camera that depth, mask and normals of training come from, where one of them is among the keys:
+            holes leave the mask, normals are those of the measured depth; evaluation keeps the exact truth.
+        metres: the object's longest side, for the sensor.
 
     Raises:
-        UserError: an unknown frame, more points than the dataset stores, or keys that it does not have.
+        UserError: an unknown frame, more points than the dataset stores, or keys that it does not have, which for
+            depth, normal and mask its first view tells.
     """
 
     def __init__(
@@ -66,6 +72,8 @@ class ViewDataset(Dataset):
         augment: aug.Augment | None = None,
         seed: int = 0,
         spare: int = 0,
+        sensor: Sensor | None = None,
+        metres: float = 1.0,
     ) -> None:
         frames.check_frame(frame)
         if points + spare > reader.point_count:
@@ -78,9 +86,13 @@ class ViewDataset(Dataset):
                 f"{', '.join(sorted({*keys} & {*POSTERIOR_KEYS}))} are asked for, but {reader.root} does not know what "
                 "its pictures hide: train with data=ambiguous"
             )
+        if (seen := frozenset(keys) & set(IMAGE_KEYS)) and rows:
+            _check_geometry(reader, rows[0], seen)
         self.reader, self.rows, self.keys, self.points = reader, list(rows), frozenset(keys), points
         self.frame, self.seed, self.spare = frame, seed, spare
         self.plain, self.augment = aug.Augment(), augment or aug.Augment()
+        self.metres, self.sensor = metres, sensor if self.keys & set(IMAGE_KEYS) else None
+        self.looked_at = set(IMAGE_KEYS) if self.sensor else self.keys & set(IMAGE_KEYS)
 
     def __len__(self) -> int:
         """Number of views."""
@@ -128,16 +140,28 @@ class ViewDataset(Dataset):
             intrinsics, pose = aug.mirrored_camera(intrinsics, pose, image.shape[1])
             object_to_target = frames.MIRROR @ object_to_target @ frames.MIRROR
             out = _mirrored(out)
+        if self.sensor is not None:  # last, so that the camera's second eye is on the right of a mirrored picture, too
+            out |= self._measured(out, intrinsics, rng) if training else {}
+            out = {k: v for k, v in out.items() if k in self.keys or k not in IMAGE_KEYS}
         out |= {"intrinsics": intrinsics, "pose": pose, "object_to_target": object_to_target}
         return {k: _layout(k, v) for k, v in out.items()}
 
     def seen(self, name: str, view: int, rng: np.random.Generator | None) -> Seen:
         """The stored picture of an object; `rng` is for datasets that look anew (None in evaluation)."""
         intrinsics, object_to_camera = self.reader.camera(name, view)
-        wanted = self.keys & set(IMAGE_KEYS)
+        wanted = self.looked_at
         arrays = self.reader.geometry(name, view) if wanted else ()
         geometry = {k: v for k, v in zip(("depth", "normal", "mask"), arrays, strict=False) if k in wanted}
         return Seen(self.reader.image(name, view), intrinsics, object_to_camera, geometry)
+
+    def _measured(
+        self, exact: dict[str, np.ndarray], intrinsics: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """What the sensor makes of exact depth and normals."""
+        assert self.sensor is not None
+        depth = measure(exact["depth"], exact["normal"], intrinsics, self.sensor, rng, self.metres)
+        normal = {"normal": normals_of(depth, intrinsics)} if "normal" in self.keys else {}
+        return {"depth": depth, "mask": depth > 0} | normal
 
     def _points(self, name: str, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """Stored points have no order, so a random block of neighbouring rows is a random subset: one short read."""
@@ -158,6 +182,17 @@ class ViewDataset(Dataset):
             return {}
         probabilities, points, hidden = self.reader.posterior(name, self.points)
         return {"posterior": probabilities, "posterior_points": points, "hidden": np.array(hidden)}
+
+
+def _check_geometry(reader: DatasetReader, row: tuple[str, int], keys: frozenset[str]) -> None:
+    """Training would else end at the first batch of a dataset that came without depth."""
+    try:
+        reader.geometry(*row)
+    except UserError as error:
+        raise UserError(
+            f"{', '.join(sorted(keys))} of each view are asked for, but {reader.root} does not have them: train a "
+            f"model and losses that read points alone, or make a dataset with depth ({error})"
+        ) from None
 
 
 def _rotation(transform: np.ndarray) -> np.ndarray:

@@ -1,6 +1,17 @@
 """Scores: per-sample functions, and thin torchmetrics classes that average them."""
 
+from lit3d.metrics.depth import depth_failure, depth_scores
+from lit3d.metrics.depth_map import DepthMetrics
+from lit3d.metrics.depth_shape import (
+    boundary_f1,
+    flying_pixels,
+    mask_iou,
+    normal_scores,
+    visible_chamfer_l1,
+)
 from lit3d.metrics.hypotheses import coverage, diversity
+from lit3d.metrics.mesh_quality import score_mesh
+from lit3d.metrics.meshes import MeshMetrics
 from lit3d.metrics.point_sets import (
     chamfer_l1,
     chamfer_l2sq,
@@ -27,8 +38,9 @@ from lit3d.metrics.running import (
 )
 
 __all__ = [
-    "PROTOCOLS", "ChamferDistance", "EarthMoversDistance", "FScore", "NormalConsistency", "Precision", "Protocol",
-    "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "chamfer_l1", "chamfer_l2sq", "coverage",
-    "distances", "diversity", "emd", "fscore", "normal_consistency", "precision", "recall", "score_points",
-    "score_protocols",
+    "PROTOCOLS", "ChamferDistance", "DepthMetrics", "EarthMoversDistance", "FScore", "MeshMetrics", "NormalConsistency",
+    "Precision", "Protocol", "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "boundary_f1",
+    "chamfer_l1", "chamfer_l2sq", "coverage", "depth_failure", "depth_scores", "distances", "diversity", "emd",
+    "flying_pixels", "fscore", "mask_iou", "normal_consistency", "normal_scores", "precision", "recall", "score_mesh",
+    "score_points", "score_protocols", "visible_chamfer_l1",
 ]  # fmt: skip

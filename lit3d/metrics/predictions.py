@@ -28,6 +28,8 @@ class SetMetrics:
         protocols: names of `lit3d.metrics.protocols` or `all`, scored in the test only, as `occnet/chamfer_l1` ...
         answers: how many answers the test asks of a network that can give several; docs/several_answers.md.
         mode_points: the most points by which answers and the modes of a posterior are compared.
+        dense: how many points a test draws once more of a surface that can give any number, for scores with a suffix,
+            `_10k` for 10,000; 0 leaves them out. More points, less sampling noise: only comparable at equal numbers.
 
     Attributes:
         needs: keys of the batch that scores are made of, beside `points`.
@@ -51,16 +53,20 @@ class SetMetrics:
         protocols: str | Sequence[str] = (),
         answers: int = 8,
         mode_points: int = 1024,
+        dense: int = 10_000,
     ) -> None:
         if points < 1 or min(percents, default=1) < 1:
             got = f"{points} and {list(percents)}"
             raise UserError(f"metrics.points and metrics.percents must be at least 1, got {got}")
+        if dense < 0:
+            raise UserError(f"metrics.dense is a number of points, at least 0, got {dense}")
         if min(answers, mode_points) < 1:
             raise UserError(f"metrics.answers and mode_points must be at least 1, got {answers} and {mode_points}")
         self.points, self.percents = points, tuple(percents)
         self.emd, self.emd_in_validation = emd, emd_in_validation
         self.extra, self.extra_worst = dict(extra or {}), dict(extra_worst or {})
         self.protocols, self.answers, self.mode_points = named(protocols), answers, mode_points
+        self.dense = dense
         if unstated := set(self.extra) - set(self.extra_worst):
             raise UserError(f"metrics.extra_worst must say what a failure gets for {', '.join(sorted(unstated))}")
 
@@ -71,7 +77,19 @@ class SetMetrics:
         theirs = batch.get("point_normals") if ours is not None else None
         normals = None if ours is None or theirs is None else (ours, theirs)
         scores = self.score(points, batch["points"], final, batch.get("object_to_target"), normals)
-        return scores | self.several(prediction, points, batch) if final else scores
+        return scores | self.several(prediction, points, batch) | self.densely(prediction, batch) if final else scores
+
+    def densely(self, prediction: Structure, batch: Mapping[str, Any]) -> dict[str, Float[Tensor, " b"]]:
+        """The scores of `dense` points, without EMD, of a surface that gives any number of them."""
+        if prediction.capacity is not None or not self.dense:
+            return {}
+        points, ours = prediction.surface(self.dense)
+        theirs = batch.get("point_normals")
+        normals = None if ours is None or theirs is None else (ours, theirs)
+        with torch.autocast(points.device.type, enabled=False):
+            scores = score_points(points, batch["points"], self.percents, None, self.extra, self.extra_worst, normals)
+        suffix = f"_{self.dense // 1000}k" if self.dense % 1000 == 0 else f"_{self.dense}"
+        return {f"{name}{suffix}": values for name, values in scores.items() if name != "failure"}
 
     def several(
         self, prediction: Structure, points: Float[Tensor, "b n 3"], batch: Mapping[str, Any]

@@ -41,6 +41,17 @@ class ReconstructionModule(pl.LightningModule):
         self.config: dict[str, Any] = {}
         self.trained_steps = 0  # of a checkpoint that was loaded
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Keys of a batch that a prediction takes: what the network's weights read, and what goes through as it is."""
+        return (*self.network.reads, *getattr(self.network, "carries", ()))  # type: ignore[misc]
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Keys of a batch that scores are made of, beside the points."""
+        normals = ("point_normals",) if getattr(self.network.predicts, "has_normals", False) else ()
+        return (*self.metrics.needs, *normals)
+
     def forward(self, batch: Mapping[str, Any]) -> Structure:
         """What the network predicts for a batch, in float32 whatever it computes in."""
         return self.network(batch).float()

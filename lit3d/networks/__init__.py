@@ -1,5 +1,6 @@
 """Networks: plain torch. Each is `forward(batch) -> structure` and declares `reads` and `predicts`."""
 
+from lit3d.networks.depth import DepthNet
 from lit3d.networks.encoders import (
     EfficientNetLite0Encoder,
     HubEncoder,
@@ -8,14 +9,17 @@ from lit3d.networks.encoders import (
     SmallEncoder,
 )
 from lit3d.networks.heads import FullyConnectedHead, HourglassHead, TwoBranchHead, UpconvolutionHead
+from lit3d.networks.mesh_deform import MeshDeformNet
 from lit3d.networks.pointset import PointSetNet
 from lit3d.networks.refined import RefinedHead
 
 __all__ = [
+    "DepthNet",
     "EfficientNetLite0Encoder",
     "FullyConnectedHead",
     "HourglassHead",
     "HubEncoder",
+    "MeshDeformNet",
     "PaperEncoder",
     "PointSetNet",
     "RefinedHead",

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit3d.errors import UserError
+from lit3d.networks.camera import code_size, encode, reads_with
 from lit3d.networks.encoders import Features
 from lit3d.structures import PointSet
 
@@ -27,17 +28,18 @@ class PointSetNet(nn.Module):
         points: n, at least 1.
         noise: length of the random vector; 0: none; None: `LENGTH` where there are several hypotheses, else none.
         hypotheses: random vectors, so answers, that training draws for an image; docs/several_answers.md.
+        camera: nominal: the head knows none; known: that of each image is appended to the code.
 
     Raises:
         UserError: n < 1, noise < 0, hypotheses < 1, or several of them without a random vector.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("image",)
     predicts: ClassVar[type[PointSet]] = PointSet
 
     def __init__(
-        self, encoder: nn.Module, head: Any, points: int = 1024, noise: int | None = 0, hypotheses: int = 1
-    ) -> None:
+        self, encoder: nn.Module, head: Any, points: int = 1024, noise: int | None = 0, hypotheses: int = 1,
+        camera: str = "nominal",
+    ) -> None:  # fmt: skip
         super().__init__()
         if hypotheses < 1:
             raise UserError(f"model.hypotheses is the number of answers in training, at least 1, got {hypotheses}")
@@ -52,18 +54,19 @@ class PointSetNet(nn.Module):
                 "model.noise out, or make it at least 1"
             )
         self.encoder, self.noise, self.drawn = encoder, noise, hypotheses
-        code_size: int = encoder.code_size + noise  # type: ignore[operator,assignment]
-        self.head = head(points=points, code_size=code_size, map_channels=encoder.map_channels)
+        self.camera, self.reads = camera, reads_with(camera)
+        length = code_size(encoder, camera) + noise
+        self.head = head(points=points, code_size=length, map_channels=encoder.map_channels)
 
     def forward(self, batch: Mapping[str, Any]) -> PointSet:
         """Batch with `image` (b, 3, h, w) in [0, 1] -> points (b, n, 3) in the target frame."""
         if not self.noise:
-            return PointSet(self.head(self.encoder(batch["image"])))
+            return PointSet(self.head(encode(self.encoder, batch, self.camera)))
         image = batch["image"]
         noise = batch["noise"] if "noise" in batch else fixed_noise(1, self.noise).to(image).expand(len(image), -1)
         if noise.ndim == 2:
-            return PointSet(self.hypotheses(image, noise[:, None])[:, 0])
-        answers = self.hypotheses(image, noise)
+            return PointSet(self._answers(batch, noise[:, None])[:, 0])
+        answers = self._answers(batch, noise)
         return PointSet(answers[:, 0].contiguous(), hypotheses=answers)
 
     def hypotheses(
@@ -76,17 +79,20 @@ class PointSetNet(nn.Module):
             noise: k random vectors of each image, or k itself: the first k fixed ones, the same for all images.
 
         Raises:
-            UserError: the network reads no random vector, or one of another length.
+            UserError: the network reads no random vector, or one of another length, or a camera beside the image.
         """
         if isinstance(noise, int):
             noise = fixed_noise(noise, self.noise).to(image).expand(len(image), -1, -1)
+        return self._answers({"image": image}, noise)
+
+    def _answers(self, batch: Mapping[str, Any], noise: Float[Tensor, "b k z"]) -> Float[Tensor, "b k n 3"]:
         k, length = noise.shape[1:]
         if length != self.noise or not self.noise:
             raise UserError(
                 f"this network was made for random vectors of length {self.noise}, got {length}: "
                 "several answers need model.noise above 0"
             )
-        code, maps = self.encoder(image)
+        code, maps = encode(self.encoder, batch, self.camera)
         code = torch.cat([code.repeat_interleave(k, 0), noise.flatten(0, 1).to(code.dtype)], dim=1)
         maps = [m.repeat_interleave(k, 0) for m in maps] if k > 1 else maps
         return self.head(Features(code, maps)).unflatten(0, (-1, k))

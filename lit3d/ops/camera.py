@@ -9,6 +9,11 @@ def to_camera(points: Float[Tensor, "b n 3"], pose: Float[Tensor, "b 4 4"]) -> F
     return points @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
 
 
+def to_target(points: Float[Tensor, "b n 3"], pose: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b n 3"]:
+    """Points in camera coordinates in the target frame: the inverse of `to_camera`, `pose` being rigid."""
+    return (points - pose[:, None, :3, 3]) @ pose[:, :3, :3]
+
+
 def project(
     points: Float[Tensor, "b n 3"], intrinsics: Float[Tensor, "b 3 3"], pose: Float[Tensor, "b 4 4"]
 ) -> tuple[Float[Tensor, "b n 2"], Float[Tensor, "b n"]]:

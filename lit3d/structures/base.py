@@ -18,6 +18,7 @@ class Structure:
     tensors: ClassVar[tuple[str, ...]] = ()  # the names that losses may read
     reads_as: ClassVar[str] = "nothing"  # for sentences: "model 'x' predicts ..."
     has_normals: ClassVar[bool] = False  # whether `surface` gives normals: then true ones are read, too
+    solid: ClassVar[bool] = False  # whether `to_trimesh` gives closed surfaces: pictures and files show their triangles
 
     @property
     def stages(self: S) -> tuple[S, ...]:
@@ -54,6 +55,10 @@ class Structure:
     ) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n 3"] | None]:
         """N points of the predicted surface and their normals, or None where the representation has none."""
         raise TypeError(f"{type(self).__name__} does not say what its surface is")
+
+    def maps(self, i: int) -> dict[str, Float[Tensor, "c h w"]]:
+        """What of sample i lies in the pixels of its image, under the sample's names; NaN where there is nothing."""
+        return {}
 
     def to_trimesh(self, i: int) -> "trimesh.Trimesh | trimesh.PointCloud":
         """Sample i for export and pictures."""

@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from experiments.two_branch.analyse import analyse, find_runs, interval, verdict
+from experiments.runs import by_variant, train_variants
+from experiments.two_branch.analyse import analyse, interval, verdict
 from experiments.two_branch.heads import HEADS
-from experiments.two_branch.train import run
 from lit3d.build import instantiate, plain
 from lit3d.config import compose
 from lit3d.errors import UserError
@@ -47,10 +47,9 @@ def test_tiny_runs_give_tables_and_the_figure(datasets, tmp_path):
     tiny = ["debug=tiny", f"paths.data={datasets}", "callbacks.results.references=false", "trainer.max_steps=1",
             "callbacks.media=null", "callbacks.branches=null", "trainer.val_check_interval=1"]  # fmt: skip
     runs = tmp_path / "runs"
-    for head in ("fc", "two_branch"):
-        run(head, 0, runs, tiny)
+    train_variants(HEADS, "two_branch", None, ["--out", str(runs), "--only", "fc,two_branch", *tiny])
     before = (runs / "fc_0" / "results.json").stat().st_mtime_ns
-    assert run("fc", 0, runs, tiny) == runs / "fc_0"  # finished: left alone
+    train_variants(HEADS, "two_branch", None, ["--out", str(runs), "--only", "fc", *tiny])  # finished: left alone
     assert (runs / "fc_0" / "results.json").stat().st_mtime_ns == before
     lines = analyse(runs, tmp_path / "out")
     assert len(lines) == 6  # three kinds at 2 and at 5 %
@@ -73,4 +72,16 @@ def test_tiny_runs_give_tables_and_the_figure(datasets, tmp_path):
 
 def test_a_folder_without_runs_says_how_to_make_them(tmp_path):
     with pytest.raises(UserError, match=r"experiments\.two_branch\.train"):
-        find_runs(tmp_path)
+        analyse(tmp_path, tmp_path)
+
+
+def test_variants_come_in_their_order_and_unknown_ones_are_refused(tmp_path, capsys):
+    for name in ("b_0", "a_0", "a_1", "z_0"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").touch()
+    found = by_variant(tmp_path, ["b", "a"], "x")
+    assert {k: [f.name for f in v] for k, v in found.items()} == {"b": ["b_0"], "a": ["a_0", "a_1"], "z": ["z_0"]}
+    assert list(found) == ["b", "a", "z"]
+    with pytest.raises(SystemExit):
+        train_variants(HEADS, "two_branch", None, ["--only", "fc,foo"])
+    assert "no such variant: foo; there are fc" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Why an L_p loss is not enough to learn depth."""

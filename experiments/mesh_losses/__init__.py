@@ -1,0 +1,1 @@
+"""What each regulariser of a deforming mesh is for."""

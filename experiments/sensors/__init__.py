@@ -1,0 +1,1 @@
+"""What depth sensors make of one scene."""
