@@ -19,8 +19,8 @@ from lit3d.errors import UserError
 from lit3d.synthesis import LimitedSource, Report, SynthesisSettings, synthesize
 from lit3d.synthesis.cameras import look_at_origin
 from lit3d.synthesis.progress import console
-from lit3d.synthesis.sharded import ShareReport, synthesize_share
 from lit3d.synthesis.sensor import Sensor, find_sensor
+from lit3d.synthesis.sharded import ShareReport, synthesize_share
 
 HOLD_MB = 500  # memory for decoded pictures, shared out among loader processes
 

@@ -152,8 +152,8 @@ def test_memory_after_twenty_jobs_is_that_after_two(datasets, tmp_path):
     arguments = ["-m", "debug=tiny", f"paths.data={datasets}", "callbacks.results.references=false",
                  "trainer.max_steps=2", "seed=range(20)"]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", MEMORY.replace("ARGUMENTS", repr(arguments))], env=environment, cwd=tmp_path,
-                          capture_output=True, text=True, timeout=290)  # fmt: skip
+    command = [sys.executable, "-c", MEMORY.replace("ARGUMENTS", repr(arguments))]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=290)
     assert done.returncode == 0, done.stderr[-2000:]
     sizes = [float(line.split()[2]) for line in done.stderr.splitlines() if line.startswith("RSS ")]
     assert len(sizes) == 20
@@ -163,7 +163,7 @@ def test_memory_after_twenty_jobs_is_that_after_two(datasets, tmp_path):
 @pytest.mark.slow
 def test_two_models_two_losses_two_seeds(start, datasets, tmp_path, capsys):
     """The way in which the software is used, end to end."""
-    assert start(task, "-m", "debug=tiny", f"paths.data={datasets}", "model/head=fc,two_branch", "loss=cd,emd",
+    assert start(task, "-m", "debug=tiny", f"paths.data={datasets}", "model=pointset,mesh_deform", "loss=cd,emd",
                  "seed=0,1", "hydra/launcher=joblib") == 0  # fmt: skip
     (home,) = (tmp_path / "multirun").iterdir()
     assert len(list(home.glob("*/results.json"))) == 8
