@@ -79,13 +79,15 @@ def job(folder: Path, work: Callable[[], float | None], resumed: int | None = No
     try:
         with _trackers(folder):
             result = work()
-    except BaseException as error:
-        error = _explained(error, folder)
+    except BaseException as caught:
+        error = _explained(caught, folder)
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
         _status(folder, "failed", reason, time.monotonic() - began, resumed)
         if not isinstance(error, UserError | KeyboardInterrupt):
             log.exception("the run in %s failed", folder)
-        _forget(error)
+        _forget(caught)
+        if error is caught:
+            raise
         raise error from None
     finally:
         gc.collect()

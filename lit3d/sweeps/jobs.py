@@ -71,12 +71,13 @@ def job_folder() -> Path | None:
 
 def note_failure(folder: Path, error: Exception) -> None:
     """Log a failure, and make sure that status.json tells it, however early it was."""
-    reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    log.error("%s failed: %s", folder.name, reason)
-    reason = f"{type(error).__name__}: {error}"
+    reason, status = f"{type(error).__name__}: {error}", read_status(folder)
+    expected = isinstance(error, UserError)
+    told = status.get("reason") == reason  # the task has logged and written it
+    log.error("%s failed: %s", folder.name, error if expected else reason, exc_info=None if expected or told else error)
     if isinstance(error, RefusedError):  # what is in the folder stays, and so does its status
-        _write(folder, read_status(folder) | {"refused": reason})
-    elif read_status(folder).get("reason") != reason:
+        _write(folder, status | {"refused": reason})
+    elif not told:
         _write(folder, {"status": "failed", "reason": reason, "seconds": None})
 
 

@@ -47,8 +47,8 @@ def test_a_batch_size_of_the_sweeper_does_not_end_a_sweep_at_the_first_failure(s
         seen.append(cfg.seed)
         raise UserError("no")
 
-    assert start(task, "-m", "seed=0,1,2", "+hydra.sweeper.max_batch_size=1") == 1
-    assert seen == [0, 1, 2]
+    assert start(task, "-m", "seed=0,1", "+hydra.sweeper.max_batch_size=1") == 1
+    assert seen == [0, 1]
 
 
 def test_frames_of_failed_jobs_are_not_kept(start):
@@ -67,8 +67,8 @@ def test_frames_of_failed_jobs_are_not_kept(start):
         models.append(weakref.ref(model))
         raise RuntimeError("out of memory")
 
-    start(task, "-m", "seed=0,1,2")
-    assert alive == [0, 0, 0]
+    start(task, "-m", "seed=0,1")
+    assert alive == [0, 0]
 
 
 def test_an_error_that_cannot_be_pickled_is_reported_like_any_other(start, capsys):
@@ -184,19 +184,17 @@ def test_a_single_run_still_raises(start):
 
 
 @pytest.mark.parametrize("overrides", [
-    ["+hydra.callbacks.x._target_=torch.hub.load"], ["hydra.launcher._target_=os.system"],
+    ["+hydra.callbacks.x._target_=torch.hub.load"], ["-m", "seed=1,2", "hydra.launcher._target_=os.system"],
     ["+hydra.callbacks.x._target_=${evil}", "+evil=torch.load"],
     ["+hydra.callbacks.x.inner=[{_target_:builtins.eval}]", "+hydra.callbacks.x._target_=lit3d.x"],
-    ["hydra/job_logging=evil"],
-    ["+hydra.hydra_logging.handlers.x={class:torch.load}"],
+    ["-m", "seed=1,2", "hydra/job_logging=evil"], ["+hydra.hydra_logging.handlers.x={class:torch.load}"],
     ["+hydra.job_logging.filters.x.y=ext://os.environ"],
 ])  # fmt: skip
-@pytest.mark.parametrize("mode", [["seed=1"], ["-m", "seed=1,2"]])
-def test_code_that_hydra_itself_would_start_is_refused(start, tmp_path, capsys, overrides, mode):
+def test_code_that_hydra_itself_would_start_is_refused(start, tmp_path, capsys, overrides):
     ran, folder = [], tmp_path / "extra" / "hydra" / "job_logging"
     folder.mkdir(parents=True)  # a key that the command line cannot spell
     (folder / "evil.yaml").write_text("root: {handlers: [x]}\nhandlers: {x: {'()': os.system, command: 'true'}}\n")
-    assert start(lambda cfg: ran.append(1), *mode, *overrides, "--config-dir", str(tmp_path / "extra")) == 2
+    assert start(lambda cfg: ran.append(1), *overrides, "--config-dir", str(tmp_path / "extra")) == 2
     assert "which Hydra may not start here" in capsys.readouterr().err
     assert not ran
     assert not sweeps(tmp_path)

@@ -74,6 +74,7 @@ def record(tmp_path):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_a_search_that_is_cut_short_goes_on_to_the_same_trials(start, tmp_path, capsys, monkeypatch):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
