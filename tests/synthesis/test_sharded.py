@@ -80,4 +80,4 @@ def test_wrong_shares_are_refused(tmp_path):
     with pytest.raises(UserError, match="-m shard=0,1,2"):
         _shards_of_sweep()
     with pytest.raises(UserError, match="remove the old dataset"):
-        task(compose("synthesize", ["shard=0", "shards=2", "overwrite=true", "paths.output=x", f"paths.data={tmp_path}"]))
+        task(compose("synthesize", ["shard=0", "shards=2", "overwrite=true", "paths.output=x", "paths.data=y"]))
