@@ -45,9 +45,9 @@ if find_spec("ray"):  # an extra of 250 MB: docs/sweeps.md says how to run this
 
     @pytest.mark.slow
     def test_ray_runs_its_jobs_on_a_cluster_of_two_workers(start, tmp_path, capsys):
-        import ray
-
         assert start(tasks.killed, "-m", "seed=0,1,2", "hydra/launcher=ray", "+hydra.launcher.init.num_cpus=2") == 1
+        import ray  # not before: importing it changes the environment
+
         assert not ray.is_initialized()
         out = capsys.readouterr().out
         assert "Sweep: 2 of 3 jobs finished" in out
