@@ -19,7 +19,7 @@ EXAMPLES = {
         ("python -m lit3d.run model=depth loss=l1", "depth of every pixel in place of points"),
         ("python -m lit3d.run model=mesh_deform", "a mesh, deformed from a template"),
         ("python -m lit3d.run debug=tiny", "the same in under 30 s, to see that all works"),
-        ("python -m lit3d.run -m loss=cd,emd seed=0,1", "a sweep: four runs"),
+        ("python -m lit3d.run -m loss=cd,emd seed=0,1", "a sweep: four runs; again after a crash, it goes on"),
         ("python -m lit3d.run resume=last", "go on after Ctrl-C or a crash"),
         ("python -m lit3d.run --cfg job", "print the whole config, run nothing"),
     ),
@@ -53,17 +53,26 @@ def config_dir() -> Path:
     return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
 
 
-def launch(name: str, task: Callable[[Any], Any]) -> None:
-    """Run `task(cfg)` as the Hydra application `conf/<name>.yaml`; mistakes of the user end in one sentence, exit 2."""
+def launch(name: str, task: Callable[[Any], float | None]) -> None:
+    """Run `task(cfg)` as the Hydra application `conf/<name>.yaml`; mistakes of the user end in one sentence, exit 2.
+
+    With -m, each job is a folder of a sweep that can be continued: `lit3d.sweeps`.
+    """
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(name))
         return
     import hydra
 
+    from lit3d import trust
+    from lit3d.sweeps import command, jobs, running
+
     register_resolvers()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra hands its exceptions over instead of printing them
     try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=name)(task)()
+        sys.argv[1:], sweep = command.prepare(name, sys.argv[1:])
+        app = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=name)(jobs.Job(task))
+        with trust.hydra_checked():
+            app() if sweep is None else running.run(sweep, app)
     except UserError as error:
         raise SystemExit(_complain(str(error))) from None
     except KeyboardInterrupt:
@@ -216,6 +225,8 @@ def composition_mistake(name: str, error: Exception) -> str | None:
 
 def _unknown_option(group: str, option: str) -> str:
     known = [path.stem for path in groups().get(group, [])]
+    if option.startswith("submitit"):  # what slurm and slurm_local stand on
+        return f"{group}=slurm needs submitit: pip install 'lit3d[submitit]'"
     return f"{group}={option}: there is no such {group}.{did_you_mean(option, known)} Known: {', '.join(known)}."
 
 

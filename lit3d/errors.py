@@ -1,7 +1,7 @@
 """Errors that are sentences for people: what was expected, what came, what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class UserError(ValueError):
@@ -9,6 +9,19 @@ class UserError(ValueError):
 
     Entry points print its text alone, without a traceback.
     """
+
+
+class RefusedError(UserError):
+    """A folder that is someone else's work: nothing in it may be changed, not even to say so."""
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it, each once: an error may well be its own grandparent."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

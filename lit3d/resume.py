@@ -1,6 +1,7 @@
 """Which run `resume=` means, and whether the config at hand may go on with it."""
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ import torch
 from omegaconf import OmegaConf
 
 from lit3d.callbacks import averages
-from lit3d.errors import UserError
+from lit3d.errors import RefusedError, UserError
 
+log = logging.getLogger(__name__)
 FREE = ("data.workers", "data.root", "data.source")  # where and how data is read does not change a sample
+DECIDING = ("model", "loss", "metrics", "data", "trainer", "seed", "name", "test")  # what a job of a sweep comes to
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,41 @@ class Resumption:
     folder: Path
     checkpoint: Path
     step: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that an earlier start of its sweep has finished, with its score."""
+
+    score: float | None
+
+
+def job_before(config: Mapping[str, Any], folder: Path) -> Finished | Resumption | None:
+    """What an earlier start of a sweep left in the folder of a job: nothing, all, or a checkpoint to go on from.
+
+    Raises:
+        UserError: the folder holds a run of another config, which is not touched.
+    """
+    record = folder / "config.yaml"
+    if not record.is_file():
+        return None
+    before = OmegaConf.to_container(OmegaConf.load(record))
+    assert isinstance(before, dict)
+    for part in DECIDING:
+        for key, old, new in differences(before.get(part), config.get(part), part):
+            if not key.startswith(FREE):
+                raise RefusedError(
+                    f"{folder} holds a run with {key}={old}, but this config says {new}: its results stay as they are; "
+                    "begin a new sweep with sweep.fresh=true"
+                )
+    if _state(folder) == "finished":
+        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        return Finished(status.get("score"))
+    try:
+        return find({**config, "resume": str(folder)})
+    except UserError as error:  # none yet, or damaged: the job begins anew
+        log.info("%s begins anew: %s", folder.name, error)
+        return None
 
 
 def find(config: Mapping[str, Any]) -> Resumption:

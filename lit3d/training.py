@@ -21,10 +21,13 @@ from rich.console import Console
 from lit3d import resume, trust
 from lit3d.build import build_module, instantiate, plain
 from lit3d.callbacks import MetricsFile, ResultsFile, show, write_atomically
+from lit3d.callbacks.last import disk_is_full
 from lit3d.callbacks.mlflow_run import kept_environment
-from lit3d.errors import UserError
+from lit3d.errors import UserError, chain
+from lit3d.locks import alone, further_rank
 from lit3d.losses import check_sizes, try_terms
 from lit3d.summary import print_summary
+from lit3d.sweeps.jobs import STATUS, job_folder
 
 log = logging.getLogger(__name__)
 HARMLESS = (
@@ -43,15 +46,23 @@ def train(cfg: DictConfig) -> float | None:
     """Run a config as a job: its folder says how it ended, and nothing of it stays alive afterwards.
 
     Returns:
-        The test F-score at 5 %, for sweepers; None when the run was told not to test.
+        For sweepers, the test F-score at 5 %; with test=false the best validation score, as far as there is one.
     """
     config = plain(cfg)
-    folder = fresh = Path(config["paths"]["output"])
-    earlier = resume.find(config) if config["resume"] else None
-    if earlier is not None:
-        folder = earlier.folder
-        cfg.paths.output = str(folder)
-        config = plain(cfg)
+    fresh = Path(config["paths"]["output"])
+    earlier: resume.Resumption | None = None
+    if config["resume"]:
+        earlier = resume.find(config)
+    elif job_folder() is not None:  # of a sweep, which may be continued
+        before = resume.job_before(config, fresh)
+        if isinstance(before, resume.Finished):
+            log.info("%s is finished already", fresh.name)
+            return before.score
+        earlier = before
+        cfg.resume = None if earlier is None else str(earlier.folder)
+    folder = fresh if earlier is None else earlier.folder
+    cfg.paths.output = str(folder)
+    config = plain(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         resume.drop_fresh(fresh, folder)
@@ -68,45 +79,54 @@ def job(folder: Path, work: Callable[[], float | None], resumed: int | None = No
     try:
         with _trackers(folder):
             result = work()
-    except BaseException as error:
-        _status(folder, "failed", f"{type(error).__name__}: {error}", time.monotonic() - began, resumed)
-        if not isinstance(error, UserError):
+    except BaseException as caught:
+        error = _explained(caught, folder)
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        _status(folder, "failed", reason, time.monotonic() - began, resumed)
+        if not isinstance(error, UserError | KeyboardInterrupt):
             log.exception("the run in %s failed", folder)
-        traceback.clear_frames(error.__traceback__)  # a sweep keeps the exception, and its frames the model
-        raise
+        _forget(caught)
+        if error is caught:
+            raise
+        raise error from None
     finally:
         gc.collect()
-    _status(folder, "finished", seconds=time.monotonic() - began, resumed=resumed)
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # what a failed job held is there for the next
+    _status(folder, "finished", seconds=time.monotonic() - began, resumed=resumed, score=result)
     return result
+
+
+def _explained(error: BaseException, folder: Path) -> BaseException:
+    """Errors of the machine as sentences; Ctrl-C as itself."""
+    if isinstance(error, SystemExit):  # what Lightning makes of it
+        return KeyboardInterrupt()
+    if disk_is_full(error):
+        return UserError(f"the disk of {folder} is full; free some space, then go on with resume={folder}")
+    return error
+
+
+def _forget(error: BaseException) -> None:
+    """Clear the frames of an error and of those that led to it: a sweep may keep it, and its frames the model."""
+    for cause in chain(error):
+        traceback.clear_frames(cause.__traceback__)
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Refuse a folder that another process trains in; further ranks of one run share its folder."""
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if further_rank():
         yield
         return
-    try:
-        import fcntl
-    except ImportError:  # Windows: a second process is not noticed there
+    with alone(folder, f"another process trains in {folder} just now: wait until it ends"):
         yield
-        return
-    path = folder / ".lock"
-    with path.open("ab") as stream:
-        try:  # lockf, not flock: loader processes that outlive a killed run for seconds would hold an inherited lock
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another process trains in {folder} just now: wait until it ends") from None
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | None) -> float | None:
     console = Console()
     trust.check(config, config["lit3d"]["trust"])
     _check_numbers(config)
+    _check_processes(config["trainer"])
     show.check_installed(config["logger"])
     pl.seed_everything(config["seed"], workers=False, verbose=False)
     module = build_module(config, config["lit3d"]["trust"])
@@ -129,7 +149,8 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     trained = time.monotonic()
     if not config["test"]:
         console.print(f"Trained {trainer.global_step} steps; test=false, so nothing is scored. Run folder: {folder}")
-        return None
+        reached = getattr(trainer.checkpoint_callback, "best_model_score", None)
+        return None if reached is None else float(reached)
     best = getattr(trainer.checkpoint_callback, "best_model_path", None)
     if best:
         module.load_state_dict(torch.load(best, map_location=module.device, weights_only=True)["state_dict"])
@@ -178,6 +199,23 @@ def _check_numbers(config: dict[str, Any]) -> None:
         )
 
 
+def _check_processes(trainer: dict[str, Any]) -> None:
+    """Lightning starts the further processes of ddp with this command line: in a sweep, each would run all of it."""
+    if job_folder() is None or "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+        return
+    devices, strategy = trainer["devices"], str(trainer.get("strategy", "auto"))
+    if isinstance(devices, str) and not devices.isdigit():
+        devices = -1 if devices == "auto" else [d for d in devices.split(",") if d]
+    count = len(devices) if isinstance(devices, list) else int(devices)
+    count = max(1, torch.cuda.device_count()) if count == -1 and trainer.get("accelerator") != "cpu" else count
+    if count * trainer.get("num_nodes", 1) > 1 and not strategy.endswith(("_spawn", "_fork", "_notebook")):
+        raise UserError(
+            f"trainer.devices={trainer['devices']} in a sweep: each further process would run the whole sweep again. "
+            "Sweep with trainer.devices=1 and hydra/launcher=joblib, start the runs one by one, or let SLURM start "
+            "all processes (hydra/launcher=slurm hydra.launcher.tasks_per_node=2); docs/sweeps.md"
+        )
+
+
 def build_trainer(config: dict[str, Any]) -> pl.Trainer:
     """The trainer of a config with its callbacks and loggers."""
     callbacks = [instantiate(node) for node in (config["callbacks"] or {}).values() if node]
@@ -190,14 +228,19 @@ def build_trainer(config: dict[str, Any]) -> pl.Trainer:
 
 
 def _status(
-    folder: Path, state: str, reason: str | None = None, seconds: float | None = None, resumed: int | None = None
-) -> None:
+    folder: Path, state: str, reason: str | None = None, seconds: float | None = None, resumed: int | None = None,
+    score: float | None = None,
+) -> None:  # fmt: skip
     """Say how a run stands; `resumed` is the step that this start went on from. Further ranks only report a failure."""
-    if os.environ.get("LOCAL_RANK", "0") != "0" and state != "failed":
+    if further_rank() and state != "failed":
         return
     status: dict[str, Any] = {"status": state, "reason": reason, "seconds": seconds and round(seconds, 1)}
     status |= {} if resumed is None else {"resumed": True, "resumed_from_step": resumed}
-    write_atomically(folder / "status.json", json.dumps(status) + "\n")
+    status |= {} if score is None else {"score": score}
+    try:
+        write_atomically(folder / STATUS, json.dumps(status) + "\n")
+    except OSError as error:  # a full disk must not hide why the run failed
+        log.error("%s cannot be written: %s", folder / STATUS, error)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Which code a config may name: refused before anything is instantiated, because instantiating is running."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -48,6 +49,85 @@ def check(config: dict[str, Any], trusted: Sequence[str] = ()) -> None:
                 f"{path} names the code '{target}', which configs may not run: allowed are parts of lit3d "
                 f"({', '.join(OWN)}) and a fixed list; trust a package of your own with 'lit3d.trust=[package]'"
             )
+
+
+# What Hydra itself starts before any of our code: by exact name, too.
+LAUNCHED = frozenset({
+    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    "hydra.experimental.callbacks.LogJobReturnCallback",
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
+    "hydra_plugins.lit3d.JoblibLauncher", "hydra_plugins.lit3d.RayLauncher", "hydra_plugins.lit3d.OptunaSweeper",
+})  # fmt: skip
+LOGGING = frozenset({"logging.Formatter", "logging.StreamHandler", "logging.FileHandler", "logging.NullHandler",
+                     "colorlog.ColoredFormatter"})  # fmt: skip
+
+
+def check_hydra(node: dict[str, Any]) -> None:
+    """Refuse launchers, sweepers, callbacks and log handlers that are not on a list: Hydra starts them unasked.
+
+    Args:
+        node: the config's part `hydra`, plain and resolved as far as that is possible.
+
+    Raises:
+        UserError: naming the node and the code.
+    """
+    found = [(path, target, LAUNCHED) for path, target in targets(node, "hydra")]
+    for part in ("hydra_logging", "job_logging"):
+        found += [(path, name, LOGGING) for path, name in _logging_code(node.get(part), f"hydra.{part}")]
+    for path, target, allowed in found:
+        if target not in allowed:
+            raise UserError(f"{path} names the code '{target}', which Hydra may not start here: docs/reliability.md")
+
+
+def _logging_code(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """What Python's logging would call or look up."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            if key in ("()", "class"):
+                yield path, child
+            yield from _logging_code(child, f"{path}.{key}")
+    elif isinstance(node, list):
+        for i, child in enumerate(node):
+            yield from _logging_code(child, f"{path}[{i}]")
+    elif isinstance(node, str) and node.startswith("ext://") and node not in ("ext://sys.stdout", "ext://sys.stderr"):
+        yield path, node
+
+
+@contextmanager
+def hydra_checked() -> Iterator[None]:
+    """While it lasts, every config that Hydra composes is looked at before Hydra acts on it."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl  # there is no public place that early
+
+    original = ConfigLoaderImpl.load_configuration
+
+    def checked(self: Any, *arguments: Any, **named: Any) -> Any:
+        cfg = original(self, *arguments, **named)
+        check_hydra(_as_far_as_possible(cfg.hydra))
+        return cfg
+
+    ConfigLoaderImpl.load_configuration = checked  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_configuration = original  # type: ignore[method-assign]
+
+
+def _as_far_as_possible(node: Any) -> Any:
+    """A plain tree; interpolations that lead nowhere before a job begins are None, which no list allows as code."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    def at(key: Any) -> Any:
+        try:
+            return _as_far_as_possible(node[key])
+        except (OmegaConfBaseException, ValueError):
+            return None
+
+    if OmegaConf.is_dict(node):
+        return {key: at(key) for key in node}
+    return [at(i) for i in range(len(node))] if OmegaConf.is_list(node) else node
 
 
 def _trusted(target: str, trusted: Sequence[str]) -> bool:

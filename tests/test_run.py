@@ -155,10 +155,16 @@ def test_bad_combinations_stop_before_training_with_one_sentence(run, overrides,
     assert sentence in status["reason"]
 
 
-def test_a_loss_that_is_not_finite_stops_training(run, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_training_and_keeps_the_batch(run, monkeypatch, tmp_path):
     monkeypatch.setattr("lit3d.losses.point_sets.ops.chamfer", lambda x, y, **_: x.sum((1, 2)) * float("nan"))
     with pytest.raises(FloatingPointError, match="the loss is nan at step 0"):
         run("callbacks.media=null")
+    saved = torch.load(tmp_path / "bad_batch.ckpt", weights_only=True)
+    assert saved["batch"]["image"].shape == (4, 3, 64, 64)
+    assert {len(names) for k, names in saved["batch"].items() if k == "object"} == {4}
+    monkeypatch.undo()
+    module = load_module(tmp_path / "bad_batch.ckpt")  # the same network on the same batch, to look into
+    assert module.objective(module(saved["batch"]), saved["batch"])[0].isfinite()
 
 
 def test_checkpoints_that_are_not_ours_are_refused(tmp_path):

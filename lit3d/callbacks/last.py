@@ -1,5 +1,6 @@
 """The checkpoint that a killed run goes on from."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
+
+from lit3d.errors import chain
 
 
 class LastCheckpoint(Checkpoint):
@@ -56,11 +59,21 @@ class LastCheckpoint(Checkpoint):
 
 
 def save_whole(checkpoint: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint aside, flush it to disk, rename: a kill at any moment leaves the previous one whole."""
+    """Write a checkpoint aside, flush it to disk, rename: a kill or a full disk leaves the previous one whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
-    with aside.open("wb") as stream:
-        torch.save(checkpoint, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with aside.open("wb") as stream:
+            torch.save(checkpoint, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except Exception:  # after a kill, the next writing takes its place
+        aside.unlink(missing_ok=True)
+        raise
     aside.replace(path)
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error, or one that led to it, is that of a full disk: torch.save raises its own kind in its place."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return any(isinstance(cause, OSError) and cause.errno in full for cause in chain(error))

@@ -21,6 +21,7 @@ from lit3d.synthesis import LimitedSource, Report, SynthesisSettings, synthesize
 from lit3d.synthesis.cameras import look_at_origin
 from lit3d.synthesis.progress import console
 from lit3d.synthesis.sensor import Sensor, find_sensor
+from lit3d.synthesis.sharded import ShareReport, synthesize_share
 
 HOLD_MB = 500  # memory for decoded pictures, shared out among loader processes
 
@@ -151,6 +152,17 @@ class ShapeDataModule(LoadedDataModule):
         self._made = True
         with console() as progress:
             return synthesize(self.source, self.root, self.synthesis, progress, overwrite)
+
+    def make_share(self, share: int, shares: int) -> ShareReport:
+        """Build one share of the dataset; the last one puts it together.
+
+        Raises:
+            UserError: there is no source, no such share, or the folder holds another dataset.
+        """
+        if self.source is None:
+            raise UserError(f"data={self.name} has no source to make a dataset from")
+        with console() as progress:
+            return synthesize_share(self.source, self.root, self.synthesis, share, shares, progress)
 
     def prepare_data(self) -> None:
         """Lightning's hook, once a machine."""
