@@ -112,6 +112,7 @@ class OccupancyField(Solid):
     asked: list[int] = field(default_factory=list, kw_only=True, repr=False, compare=False)
 
     tensors: ClassVar[tuple[str, ...]] = ("logits", "distance")
+    exported: ClassVar[bool] = False
     reads_as: ClassVar[str] = "a field of logits, or with model.field=sdf of signed distances"
 
     @property
