@@ -39,11 +39,17 @@ class FieldModule(ReconstructionModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One step on one batch."""
         with torch.no_grad():
-            places, inside = batch["queries"].float(), batch["occupancy"].float()
+            uniform = self.uniform_share(batch["queries"].shape[1])
+            places, inside = batch["queries"][:, :uniform].float(), batch["occupancy"][:, :uniform].float()
             sums, weights = splat(places, inside, GRID, self.network.bound)  # type: ignore[arg-type]
             self.occupied += sums.sum(0, keepdim=True)
             self.seen += weights.sum(0, keepdim=True)
         return super().training_step(batch, batch_idx)
+
+    def uniform_share(self, count: int) -> int:
+        """How many of a training sample's queries are uniform, the first ones: a mean over others would be biased."""
+        data = self.config.get("data", {})
+        return max(1, count - round(data.get("near", 0.0) * count) - round(data.get("far", 0.0) * count))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """The loss, and the IoU at all thresholds."""

@@ -134,7 +134,7 @@ class CbnDecoder(nn.Module):
 DECODERS = {"film": FilmDecoder, "cbn": CbnDecoder}
 
 
-def decoder(condition: str, **options: float) -> nn.Module:
+def decoder(condition: str, **options: float | int) -> nn.Module:
     """A decoder by name.
 
     Raises:
