@@ -187,7 +187,7 @@ class ShapeDataModule(LoadedDataModule):
     def rows(self, split: str) -> list[tuple[str, int]]:
         """(object id, view) of a split, without what training is not to see: without queries, too, if it reads them."""
         rows = self.selection.rows(self.opened.objects, split)
-        if split not in self.tested and set(self.keys) & set(QUERY_KEYS):
+        if split not in self.tested and self.opened.query_count and set(self.keys) & set(QUERY_KEYS):
             return [row for row in rows if self.opened.knows_inside(row[0])]
         return rows
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from lit3d.data import ShapeDataModule
 from lit3d.data.reader import DatasetReader
 from lit3d.errors import UserError
 from lit3d.ops.kernels.crossings import columns, crossings
@@ -200,6 +201,11 @@ def test_a_mesh_that_encloses_nothing_is_listed_and_still_serves_images(tmp_path
     lines = (tmp_path / "d/occupancy_failures.csv").read_text().splitlines()
     assert lines == ["object,reason", "box-1,3 faces cannot enclose anything", "box-3,3 faces cannot enclose anything"]
     assert reader.image("box-1", 0).shape == (16, 16, 4)
+    data = ShapeDataModule("sheets", tmp_path / "d", points=10, test_points=20, queries=50)
+    assert {name for name, _ in data.dataset("train").rows} == {"box-0", "box-2", "box-3"}
+    data.need(["queries", "occupancy"])
+    assert {name for name, _ in data.dataset("train").rows} == {"box-0", "box-2"}
+    assert data.dataset("test")[0]["occupancy"].isnan().all()  # box-1: a test shows it
     with pytest.raises(UserError, match=r"does not say what is inside of 'box-1': see occupancy_failures.csv"):
         reader.queries("box-1")
 
@@ -218,6 +224,11 @@ def test_datasets_from_before_are_taken_as_they_are(tmp_path):
     assert (old.query_count, old.near_count, old.knows_inside("box-1")) == (0, 0, False)
     with pytest.raises(UserError, match="views: 2 there, 3 asked for"):
         synthesize(BoxSource(3), tmp_path / "d", replace(SMALL, views=3))
+    data = ShapeDataModule("boxes", tmp_path / "d", points=10, test_points=20)
+    assert len(data.dataset("train")) == 4
+    data.need(["queries", "occupancy"])
+    with pytest.raises(UserError, match=r"was made without them: make it anew with .*overwrite=true"):
+        data.dataset("train")
     points, picture = old.point_array("box-1", "points"), old.image("box-1", 1)
     synthesize(BoxSource(3), tmp_path / "d", replace(SMALL, queries=100), overwrite=True)
     new = DatasetReader(tmp_path / "d")
