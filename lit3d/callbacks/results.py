@@ -123,6 +123,8 @@ class Results(ResultsFile):
             truth, axes = batch["points"], batch.get("object_to_target")
             sets = self.beside.points(batch, split)
             found |= {k: module.metrics.score(p, truth, object_to_target=axes) for k, p in sets.items()}
+            for name, iou in self.beside.iou(batch, split).items():
+                found[name]["iou"] = iou
         self.names |= dict.fromkeys(found)
         return {f"{k}/": scores for k, scores in found.items()}
 
