@@ -80,10 +80,11 @@ def export_onnx(network: nn.Module, config: Mapping[str, Any], out: Path) -> lis
         raise UserError(
             f"export=onnx takes networks that read an image alone, but this one reads {', '.join(network.reads)}"  # type: ignore[arg-type]
         )
-    if not getattr(network.predicts, "exported", True):
+    predicts: Any = network.predicts
+    if not getattr(predicts, "exported", True):
         raise UserError(
             "export=onnx takes networks whose prediction is made of tensors, but this one predicts "
-            f"{network.predicts.reads_as}: a function that is asked at places; model=voxel has a graph, and "
+            f"{predicts.reads_as}: a function that is asked at places; model=voxel has a graph, and "
             "image=... writes meshes"
         )
     size = image_size(config["data"])

@@ -13,6 +13,7 @@ from lit3d.ops.grids import splat, trilinear
 from lit3d.structures import Structure, VoxelGrid
 
 GRID = 32  # voxels a side of the mean occupancy
+SHARE = 0.35  # of a voxel that makes it part of the row ceiling: a half would lose thin parts
 
 
 class FieldModule(ReconstructionModule):
@@ -99,8 +100,8 @@ class VoxelModule(FieldModule):
     def rows(self, batch: Mapping[str, Any]) -> dict[str, Structure]:
         """Those of fields, and ceiling: the truth on the network's grid, from the batch's own queries.
 
-        Each voxel holds the mean occupancy of the queries around its centre, and the solid is where that is above a
-        half. With few queries a voxel (fewer than 8 or so, at 64 voxels a side) the row is too good: it has seen the
+        Each voxel holds the mean occupancy of the queries around its centre, and the solid is where that is above
+        `SHARE`. With few queries a voxel (fewer than 8 or so, at 64 voxels a side) the row is too good: it has seen the
         places that it is scored at.
         """
         found = super().rows(batch)
@@ -109,5 +110,5 @@ class VoxelModule(FieldModule):
         half, size = self.network.bound, self.network.resolution
         sums, weights = splat(batch["queries"], batch["occupancy"], size, half)  # type: ignore[arg-type]
         truth = sums / weights.clamp_min(1e-6)
-        level = truth.new_full((len(truth),), 0.5)
+        level = truth.new_full((len(truth),), SHARE)
         return found | {"ceiling": VoxelGrid(level, half, truth)}  # type: ignore[arg-type]
