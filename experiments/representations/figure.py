@@ -9,6 +9,7 @@ import torch
 import trimesh
 
 from experiments.representations.cost import batch_of
+from experiments.representations.variants import VISIBLE_ONLY
 from experiments.sheets import noted
 from lit3d import drawing
 from lit3d.data import frames
@@ -77,5 +78,6 @@ def draw(modules: Mapping[str, Any], opened: Any, samples: Sequence[Any], path: 
             cells = [noted(seen(v, f, sample, degrees), "" if i else text) for v, f, text in found.values()]
             first = np.full_like(image, 255) if i else image
             rows.append([first, seen(*true, sample, degrees), *cells])
-            notes.append(what if i else sample["category"])
-    drawing.save_image(drawing.grid(rows, ["", "truth", *(name.replace("_", " ") for name in modules)], notes), path)
+            notes.append(what if i else f"{sample['category']}, {what}")
+    heads = [f"{name.replace('_', ' ')}{' (visible part)' * (name in VISIBLE_ONLY)}" for name in modules]
+    drawing.save_image(drawing.grid(rows, ["", "truth", *heads], notes), path)
