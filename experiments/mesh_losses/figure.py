@@ -19,7 +19,7 @@ from lit3d.callbacks.views import Views, look
 
 KEYS = ("image", "intrinsics", "pose", "object_to_target", "points")
 SHOWN = 2  # images
-SIZE, ZOOM = 208, 1.7  # side of a cell; the longest side of an object covers about half of an image
+SIZE, ZOOM = 208, 1.3  # side of a cell; how much closer than the image, of which an object covers about half
 COLOURS = dict(zip(ABLATIONS, ("#222222", "#2b6cb0", "#17a2b8", "#2f9e60", "#e08e1b", "#d0392b"), strict=True))
 MARKS = dict(zip(DISTANCES, ("o", "^"), strict=True))
 
