@@ -31,6 +31,15 @@ EXAMPLES = {
         ("python -m lit3d.evaluate checkpoint=best.ckpt protocol=all", "a run's weights, as papers score"),
         ("python -m lit3d.evaluate predictions=shapes data=grammar", "score .ply, .obj, .npz of any software"),
     ),
+    "report": (
+        ("python -m lit3d.report runs=multirun/DATE", "a sweep as one HTML page, offline"),
+        ("python -m lit3d.report 'runs=[outputs/a,outputs/b]' baseline=a", "these runs; gains over a"),
+        ("python -m lit3d.report runs=multirun/DATE format=md output=-", "tables in the terminal"),
+    ),
+    "dashboard": (
+        ("python -m lit3d.dashboard dry_run=true", "what would be created, without an account"),
+        ("python -m lit3d.dashboard entity=ME project=lit3d", "create it"),
+    ),
     "predict": (
         ("python -m lit3d.predict checkpoint=best.ckpt image=photo.jpg", "a photo -> .ply, .glb, picture"),
         ("python -m lit3d.predict checkpoint=best.ckpt export=onnx", "the network for elsewhere"),
@@ -80,8 +89,27 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
     OmegaConf.register_new_resolver("evaluated", evaluated, replace=True)
     OmegaConf.register_new_resolver("monitored", monitored, replace=True)
+    OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
+    OmegaConf.register_new_resolver("job_number", job_number, replace=True)
     OmegaConf.register_new_resolver("size_key", size_key, replace=True)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:4], use_cache=True, replace=True)
+
+
+def sweep_folder() -> str | None:
+    """Name of the folder of the sweep that a job belongs to: its group in dashboards. None outside of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
+
+
+def job_number() -> str:
+    """What tells the runs of a sweep apart in dashboards: `-3` in its fourth job, nothing outside of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return "" if sweep_folder() is None else f"-{HydraConfig.get().job.num}"
 
 
 def fast_precision() -> str:

@@ -29,8 +29,9 @@ FURTHER: dict[str, dict[str, str]] = {  # title -> heads of a table that only so
         "roughness": "rough",
     },
     "visible part only: depth (* aligned by the median), and points against the whole object": {
-        "abs_rel": "AbsRel", "abs_rel_median": "AbsRel*", "depth_mae": "MAE", "delta1": "d1", "flying_pixels": "flying",
-        "visible_chamfer_l1": "vis. CD", "accuracy_l1": "acc.", "completeness_l1": "compl.",
+        "abs_rel": "AbsRel", "abs_rel_median": "AbsRel*", "depth_mae": "MAE", "delta1": "d1",
+        "flying_pixels_median": "flying*", "visible_chamfer_l1": "vis. CD", "accuracy_l1": "acc.",
+        "completeness_l1": "compl.",
     },
     "visible part only: normals of the depth, normals of a head, in degrees; outlines": {
         "depth_normal_angle": "angle", "depth_normal_angle_with_edges": "+edges", "depth_normal_30deg": "< 30",

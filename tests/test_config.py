@@ -42,7 +42,7 @@ def test_unknown_options_and_keys_get_a_suggestion():
     assert "'modl' is not a key or group" in compose_error("modl=pointset")
 
 
-@pytest.mark.parametrize("name", ["run", "synthesize", "predict", "evaluate"])
+@pytest.mark.parametrize("name", ["run", "synthesize", "predict", "evaluate", "report", "dashboard"])
 def test_every_application_composes(name):
     assert config.compose(name)
 

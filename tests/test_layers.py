@@ -8,7 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lit3d"
 FREE = {"errors", "config", "__version__"}
 LEVEL = {"ops": 0, "structures": 1, "networks": 2, "losses": 2, "metrics": 2, "synthesis": 2, "data": 3, "modules": 3,
-         "drawing": 3, "photos": 3, "shape_files": 4, "mesh_drawing": 4, "callbacks": 5}  # fmt: skip
+         "drawing": 3, "photos": 3, "shape_files": 4, "mesh_drawing": 4, "callbacks": 5, "summary_mean_shape": 5,
+         "summary": 6, "reporting": 7}  # fmt: skip
 FORBIDDEN = {
     "ops": {"pytorch_lightning", "hydra", "omegaconf"}, "structures": {"pytorch_lightning", "hydra"},
     "networks": {"pytorch_lightning", "hydra"}, "losses": {"pytorch_lightning", "hydra"},

@@ -24,6 +24,8 @@ def test_the_wheel_holds_every_config_and_the_type_marker(wheel):
     assert len(configs) > 15
     assert configs <= names
     assert "lit3d/py.typed" in names
+    page = {p.relative_to(ROOT).as_posix() for p in (ROOT / "lit3d" / "reporting" / "page").iterdir()}
+    assert "lit3d/reporting/page/gallery.js" in page <= names
     assert not [n for n in names if n.startswith(("tests", "experiments"))]
 
 

@@ -25,10 +25,12 @@ DEPTH, NORMAL = "abs_rel", "depth_normal_angle"  # which error of each kind the 
 HEADS = {
     "abs_rel": "AbsRel", "abs_rel_median": "AbsRel*", "depth_mae": "MAE", "rmse": "RMSE",
     "depth_normal_angle": "angle", "depth_normal_angle_with_edges": "+edges", "depth_normal_angle_forward": "forward",
-    "depth_normal_30deg": "< 30", "normal_angle": "head", "flying_pixels": "flying", "visible_chamfer_l1": "vis. CD",
-    "boundary_f1": "edge F1", "mask_iou": "IoU",
+    "depth_normal_30deg": "< 30", "normal_angle": "head", "flying_pixels_median": "flying*",
+    "visible_chamfer_l1": "vis. CD", "boundary_f1": "edge F1", "mask_iou": "IoU",
 }  # fmt: skip
-COMPARED = (DEPTH, "abs_rel_median", NORMAL, "depth_normal_angle_forward", "flying_pixels", "visible_chamfer_l1")
+COMPARED = (
+    DEPTH, "abs_rel_median", NORMAL, "depth_normal_angle_forward", "flying_pixels_median", "visible_chamfer_l1",
+)  # fmt: skip
 
 
 def reference_rows(results: Mapping[str, Any]) -> list[Row]:

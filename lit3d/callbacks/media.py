@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 
 from lit3d import drawing
 from lit3d.callbacks import show
+from lit3d.callbacks.kept_views import save_views
 from lit3d.callbacks.views import Views, look
 from lit3d.errors import UserError
 
@@ -29,6 +30,7 @@ class Media(pl.Callback):
         clouds: the most point clouds in a dashboard at a time.
         cloud_points: the most points of each.
         rows: the most rows of the table of test predictions.
+        views: the most test views that media/<split>_views.npz keeps for a report; 0 keeps none.
 
     Raises:
         UserError: another word for `shapes`.
@@ -36,12 +38,13 @@ class Media(pl.Callback):
 
     def __init__(
         self, folder: str | Path, every: int = 1, size: int = 160, shapes: str = "test", clouds: int = 4,
-        cloud_points: int = 2000, rows: int = 24,
+        cloud_points: int = 2000, rows: int = 24, views: int = 24,
     ) -> None:  # fmt: skip
         if shapes not in WHEN:
             raise UserError(f"callbacks.media.shapes must be one of {', '.join(WHEN)}, got '{shapes}'")
         self.folder, self.every, self.size = Path(folder) / "media", every, size
         self.shapes, self.clouds, self.cloud_points, self.rows = shapes, clouds, cloud_points, rows
+        self.views = views
         self.samples: list[Any] | None = None
         self.seen = 0
 
@@ -65,6 +68,9 @@ class Media(pl.Callback):
         for split in data.splits():
             with _harmless(f"the predictions of {split}"):
                 self._show(trainer, look(pl_module, data.preview(split)), split, split, self.shapes != "never")
+            if self.views > 0:
+                with _harmless(f"the views of {split} for reports"):
+                    save_views(self.folder / f"{split}_views.npz", look(pl_module, data.preview(split, self.views)))
             with _harmless(f"the table of {split}"):
                 self._table(trainer, pl_module, split)
 

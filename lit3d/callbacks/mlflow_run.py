@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ FOLDER = "lit3d.folder"  # the tag that says which run folder an MLflow run belo
 
 
 def mlflow_logger(
-    folder: str | Path, tracking_uri: str, experiment_name: str, resume: Any = None, **options: Any
-) -> MLFlowLogger:
+    folder: str | Path, tracking_uri: str, experiment_name: str, resume: Any = None, group: str | None = None,
+    labels: Mapping[str, str] | None = None, **options: Any,
+) -> MLFlowLogger:  # fmt: skip
     """A logger for the run in `folder`; a resumed run goes on in the MLflow run that it began.
 
     Args:
@@ -23,6 +24,8 @@ def mlflow_logger(
         tracking_uri: the database, sqlite:///<path>; it is made where there is none (about 7 s, once).
         experiment_name: the experiment; MLflow keeps artifacts by experiment, not by run.
         resume: the run's own key `resume`; where it is empty, a new MLflow run begins.
+        group: what runs of a sweep share, as the tag `lit3d.group`.
+        labels: W&B's tags, as tags `lit3d.<name>`.
         options: further arguments of Lightning's `MLFlowLogger`.
     """
     with kept_environment("MLFLOW_"):
@@ -39,8 +42,9 @@ def mlflow_logger(
             [experiment.experiment_id], f"tags.`{FOLDER}` = '{here}'", max_results=1
         )  # fmt: skip
         earlier = found[0].info.run_id if found else None
+    tags = {FOLDER: here, "lit3d.group": group or ""} | {f"lit3d.{k}": v for k, v in (labels or {}).items()}
     return MLFlowLogger(
-        experiment_name=experiment_name, tracking_uri=tracking_uri, run_id=earlier, tags={FOLDER: here}, **options
+        experiment_name=experiment_name, tracking_uri=tracking_uri, run_id=earlier, tags=tags, **options
     )
 
 

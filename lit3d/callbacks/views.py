@@ -44,7 +44,7 @@ class Views:
     def pictures(self, i: int, size: int) -> dict[str, np.ndarray]:
         """By head: the input; truth and prediction in the input's view, as maps where these are predicted; from 90°."""
         sample, shown = self.samples[i], self.prediction.maps(i)
-        truth = _true_points(sample, self.points.shape[1])
+        truth = true_points(sample, self.points.shape[1])
         t0, t90 = drawing.two_views(truth, *_camera(sample, size))
         p0, p90 = mesh_drawing.two_views(self.prediction, i, self.points[i], *_camera(sample, size))
         found = {"input": drawing.upscaled(sample["image"].permute(1, 2, 0).numpy(), size)}
@@ -99,7 +99,7 @@ class Views:
         return columns, rows
 
 
-def _true_points(sample: Any, count: int) -> np.ndarray:
+def true_points(sample: Any, count: int) -> np.ndarray:
     """(n, 3) in the target frame: of the object's surface, or of what the true depth shows of a scene."""
     if "points" in sample:
         return sample["points"][:count].double().numpy()

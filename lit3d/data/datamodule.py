@@ -11,8 +11,9 @@ from lit3d.data.augment import Augment
 from lit3d.data.frames import check_frame
 from lit3d.data.loading import LoadedDataModule
 from lit3d.data.online import OnlineViewDataset
+from lit3d.data.places import Places
 from lit3d.data.reader import DatasetReader
-from lit3d.data.sample import IMAGE_KEYS, KEYS
+from lit3d.data.sample import IMAGE_KEYS, KEYS, QUERY_KEYS
 from lit3d.data.selection import Selection
 from lit3d.data.views import ViewDataset
 from lit3d.errors import UserError
@@ -49,6 +50,11 @@ class ShapeDataModule(LoadedDataModule):
         train_objects: of a dataset on disk, train with so many objects of each category, all when None.
         train_views: and with the first so many stored views of each, all when None.
         leave_out: categories that training and validation never see; tests still report them.
+        queries: places inside and outside of the object in a training sample; q.
+        near: share of them near the surface.
+        far: share of them outside of the cube, with frame=viewer alone: `lit3d.data.places`.
+        validation_queries: uniform queries in validation.
+        test_queries: uniform queries in a test, all when None.
         seed: the run's seed.
     """
 
@@ -73,6 +79,11 @@ class ShapeDataModule(LoadedDataModule):
         train_objects: int | None = None,
         train_views: int | None = None,
         leave_out: str | Sequence[str] = (),
+        queries: int = 2048,
+        near: float = 0.0,
+        far: float = 0.1,
+        validation_queries: int = 8192,
+        test_queries: int | None = None,
         seed: int = 0,
         camera: str = "nominal",
     ) -> None:
@@ -90,6 +101,8 @@ class ShapeDataModule(LoadedDataModule):
             raise UserError("data.train_views counts stored views, but data.views=online renders new: set one")
         left_out = (leave_out,) if isinstance(leave_out, str) else tuple(leave_out)
         self.selection = Selection(train_objects, train_views, left_out)
+        self.places = {"train": Places(queries, near, far), "val": Places(validation_queries)}
+        self.test_places = Places(test_queries)
         self.name, self.root = name, Path(root)
         self.source = source if source is None or limit is None else LimitedSource(source, limit)
         self.synthesis, self.frame, self.views = synthesis or SynthesisSettings(), frame, views
@@ -172,8 +185,11 @@ class ShapeDataModule(LoadedDataModule):
         return self.opened.info
 
     def rows(self, split: str) -> list[tuple[str, int]]:
-        """(object id, view) of a split, without what training is not to see."""
-        return self.selection.rows(self.opened.objects, split)
+        """(object id, view) of a split, without what training is not to see: without queries, too, if it reads them."""
+        rows = self.selection.rows(self.opened.objects, split)
+        if split not in self.tested and self.opened.query_count and set(self.keys) & set(QUERY_KEYS):
+            return [row for row in rows if self.opened.knows_inside(row[0])]
+        return rows
 
     def nominal_camera(self) -> dict[str, Any]:
         """What a network may assume of an image without a known camera, read off the training views.
@@ -229,8 +245,9 @@ class ShapeDataModule(LoadedDataModule):
             rows = [row for row in rows if row[1] < self.test_views]
         count = points or (self.points if split == "train" else self.test_points)
         spare = 0 if split == "train" else self.opened.point_count - count
+        places = self.test_places if split in self.tested else self.places.get(split, self.test_places)
         keys = keys or (self.keys if split == "train" else tuple(sorted({*self.keys, *self.scored})))
-        options = (self.opened, rows, keys, count, self.frame, self.augment, self.seed, spare)
+        options = (self.opened, rows, keys, count, self.frame, self.augment, self.seed, spare, places)
         sensor: dict[str, Any] = {"sensor": self.sensor, "metres": self.sensor_metres}
         if self.views == "online" and split == "train":
             return OnlineViewDataset(*options, **sensor, settings=self.synthesis)

@@ -3,13 +3,11 @@
 Both layouts, zip shards and plain folders, look the same from here. The format is described in docs/dataset_format.md.
 """
 
-import csv
 import functools
 import hashlib
 import io
 import json
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +15,15 @@ import numpy as np
 from PIL import Image
 
 from lit3d.data.files import Content, FolderFiles, ShardFiles, array_of, arrays_of
+from lit3d.data.listing import AGAIN, dataset_info, listed_objects
 from lit3d.errors import UserError, did_you_mean
+from lit3d.synthesis.queries import near_queries, uniform_queries
 from lit3d.synthesis.shape import Shape
 from lit3d.synthesis.store import layout
 from lit3d.synthesis.store.archive import DamagedError
 
 POINT_FILES = {"points": "points.npy", "point_normals": "normals.npy", "point_parts": "parts.npy"}
-_MAKE = "`python -m lit3d.synthesize --help` says how to make one."
-_AGAIN = "Copy it anew, or make the dataset again with overwrite=true."
 _OTHERS = "All other objects can still be read."
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectRow:
-    """A line of objects.csv: identity and how the object came out; `facts` holds the further columns as text."""
-
-    object: str
-    category: str
-    split: str
-    shard: str
-    views: int
-    faces: int
-    dropped_share: float
-    touches_border: int
-    facts: dict[str, str]
 
 
 class DatasetReader:
@@ -64,8 +47,8 @@ class DatasetReader:
             UserError: no folder, no complete dataset in it, another version, or damaged tables.
         """
         self.root = Path(root)
-        self.info = _info(self.root)
-        self.objects = _objects(self.root, self.info["counts"]["objects"])
+        self.info = dataset_info(self.root)
+        self.objects = listed_objects(self.root, self.info["counts"]["objects"])
         self._row_of = {entry.object: row for row, entry in enumerate(self.objects)}
         names = [layout.folder_name(entry.object) for entry in self.objects]
         self._files: ShardFiles | FolderFiles = (
@@ -75,6 +58,7 @@ class DatasetReader:
         held = int(hold_mb * 1e6 / (4 * self.info["image_size"] ** 2))
         self._image = functools.lru_cache(held)(self._decode_image) if held else self._decode_image
         self._cameras_of = functools.lru_cache(maxsize=16_384)(self._read_cameras)
+        self._shifts_of = functools.lru_cache(maxsize=16_384)(self._read_shifts)
         self._posterior_of = functools.lru_cache(maxsize=16_384)(self._read_posterior)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -137,7 +121,7 @@ class DatasetReader:
             for part in self._files.contents():
                 found.update(part)
         except (DamagedError, OSError) as error:
-            raise UserError(f"{self.root} is damaged: {error}. {_AGAIN}") from error
+            raise UserError(f"{self.root} is damaged: {error}. {AGAIN}") from error
         return found.hexdigest()
 
     @property
@@ -221,6 +205,61 @@ class DatasetReader:
         padded = np.concatenate([points, np.repeat(points[-1:], missing, axis=0)]) if missing else points
         return np.pad(probabilities, (0, missing)), padded, hidden
 
+    @property
+    def query_count(self) -> int:
+        """Uniform queries of each object; 0 in datasets made without, or before there were any."""
+        return int(self.info["settings"].get("queries", 0))
+
+    @property
+    def near_count(self) -> int:
+        """Queries near the surface of each object."""
+        return min(int(self.info["settings"].get("near_queries", 0)), self.point_count) if self.query_count else 0
+
+    def knows_inside(self, name: int | str) -> bool:
+        """Whether the dataset says what is inside of an object."""
+        return bool(self.objects[self._row(name)].occupancy)
+
+    def queries(self, name: int | str, start: int = 0, count: int | None = None,
+                near: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Consecutive queries and whether they are inside; only a bit of each is read.
+
+        Any block of uniform queries covers the cube [-0.55, 0.55]^3 evenly.
+
+        Args:
+            name: id or row of the object; one of which `knows_inside` is true.
+            start: the first.
+            count: how many; None for all from `start` on.
+            near: those near the surface instead of the uniform ones.
+
+        Returns:
+            Places (count, 3) float32 in the object frame, inside (count,) bool.
+
+        Raises:
+            UserError: more asked for than there are, nobody knows what is inside, or a damaged file.
+        """
+        row, have = self._row(name), self.near_count if near else self.query_count
+        last = have if count is None else start + count
+        if not self.knows_inside(row):
+            raise UserError(f"{self.root} does not say what is inside of {self.objects[row].object!r}: see "
+                            f"{layout.HOLLOW}, or make the dataset anew with overwrite=true.")
+        if not 0 <= start <= last <= have:
+            kind = "near queries" if near else "queries"
+            raise UserError(f"Objects of {self.root} have {have:,} {kind}, {start:,} to {last:,} were asked for. Ask "
+                            "for fewer, or make the dataset with more.")
+        file = "near_occupancy.npy" if near else "occupancy.npy"
+        shifts, sigma = self._shifts_of(row)
+        try:
+            packed = array_of(self._files.lazy(row, file))[start // 8 : -(-last // 8)]
+            inside = np.unpackbits(packed)[start % 8 : start % 8 + last - start].astype(bool)
+            if len(inside) < last - start:
+                raise DamagedError("shorter than dataset.json says")
+        except (DamagedError, KeyError, OSError) as error:
+            raise self._damaged(row, file, error) from error
+        if not near:
+            return uniform_queries(start, last - start, shifts[0]), inside
+        points = self.point_array(row, "points", start, last - start)
+        return near_queries(points, start, shifts[1], sigma), inside
+
     def description(self, name: int | str) -> dict[str, Any]:
         """Contents of object.json: category, split, facts, attributes, part names, extents, cameras."""
         row = self._row(name)
@@ -292,6 +331,10 @@ class DatasetReader:
         return (np.array([camera["intrinsics"] for camera in cameras], np.float32),
                 np.array([camera["object_to_camera"] for camera in cameras], np.float32))
 
+    def _read_shifts(self, row: int) -> tuple[np.ndarray, float]:
+        found = self.description(row)["occupancy"]
+        return np.array(found["shifts"]), float(found["sigma"])
+
     def _read_posterior(self, row: int) -> tuple[np.ndarray, int]:
         found = self.description(row)["posterior"]
         return np.array(found["probabilities"], np.float32), int(found["hidden"])
@@ -299,8 +342,8 @@ class DatasetReader:
     def _damaged(self, row: int, file: str, error: Exception) -> UserError:
         path = self._files.where(row, file)
         if isinstance(error, KeyError | FileNotFoundError):
-            return UserError(f"{path} is missing. {_AGAIN} {_OTHERS}")
-        return UserError(f"{path} is damaged: {error}. {_AGAIN} {_OTHERS}")
+            return UserError(f"{path} is missing. {AGAIN} {_OTHERS}")
+        return UserError(f"{path} is damaged: {error}. {AGAIN} {_OTHERS}")
 
 
 def _picture(content: Content) -> np.ndarray:
@@ -313,45 +356,3 @@ def _picture(content: Content) -> np.ndarray:
 
 _DECODE: dict[str, Callable[[Content], object]] = {
     "json": lambda content: json.loads(bytes(content)), "npy": array_of, "npz": arrays_of, "png": _picture}
-
-
-def _info(root: Path) -> dict[str, Any]:
-    path = root / layout.INFO
-    if not root.is_dir():
-        raise UserError(f"There is no dataset at {root}: no such folder. {_MAKE}")
-    if not path.exists():
-        if (root / layout.PARTIAL).exists():
-            raise UserError(f"The dataset {root} is not finished. Run the `python -m lit3d.synthesize` command that "
-                            "began it once more: it continues where it stopped.")
-        held = ", ".join(sorted(entry.name for entry in root.iterdir())[:3]) or "nothing"
-        raise UserError(f"{root} is no lit3d dataset: it holds {held}, but no {layout.INFO}. {_MAKE}")
-    try:
-        info = json.loads(path.read_bytes())
-        kind, version = info["format"], info["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}). Make the dataset again in another folder.") from error
-    if kind != layout.FORMAT or version != layout.VERSION:
-        raise UserError(f"{path} says {kind!r} version {version}; this lit3d reads {layout.FORMAT!r} version "
-                        f"{layout.VERSION}. Make the dataset again with overwrite=true, or use the lit3d that made it.")
-    return info
-
-
-def _objects(root: Path, expected: int) -> list[ObjectRow]:
-    path = root / layout.OBJECTS
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = [_object_row(entry) for entry in csv.DictReader(stream)]
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing. {_AGAIN}") from error
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({error}). {_AGAIN}") from error
-    if len(rows) != expected:
-        raise UserError(f"{path} lists {len(rows)} objects, {layout.INFO} says {expected}: it was truncated or "
-                        f"changed. {_AGAIN}")
-    return rows
-
-
-def _object_row(entry: dict[str, str]) -> ObjectRow:
-    facts = {key: value for key, value in entry.items() if key not in layout.ROW}
-    return ObjectRow(entry["object"], entry["category"], entry["split"], entry["shard"], int(entry["views"]),
-                     int(entry["faces"]), float(entry["dropped_share"]), int(entry["touches_border"]), facts)

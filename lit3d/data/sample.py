@@ -19,6 +19,8 @@ class Sample(TypedDict, total=False):
     point_normals: Tensor  # m 3 float32
     spare_points: Tensor  # k 3 float32, further true points in validation and test: for the row *truth resampled*
     point_parts: Tensor  # m int64, part of the grammar
+    queries: Tensor  # q 3 float32, places in and around the object's cube, target frame
+    occupancy: Tensor  # q float32, 1 inside, 0 outside; NaN in a test where nobody knows what is inside of the object
     posterior: Tensor  # k float32, probabilities of what the image leaves open; 0 for values that this object lacks
     posterior_points: Tensor  # k m 3 float32, true points with each value, target frame
     hidden: Tensor  # int64, index of this object's own value
@@ -29,6 +31,7 @@ class Sample(TypedDict, total=False):
 
 IMAGE_KEYS = ("mask", "depth", "normal")
 POINT_KEYS = ("points", "point_normals", "point_parts")
+QUERY_KEYS = ("queries", "occupancy")  # of datasets that know what is inside
 POSTERIOR_KEYS = ("posterior", "posterior_points", "hidden")  # of datasets that know what their images hide
 ALWAYS = ("image", "intrinsics", "pose", "object_to_target", "object", "category", "view")
-KEYS = (*ALWAYS, *IMAGE_KEYS, *POINT_KEYS, *POSTERIOR_KEYS)
+KEYS = (*ALWAYS, *IMAGE_KEYS, *POINT_KEYS, *QUERY_KEYS, *POSTERIOR_KEYS)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from lit3d.data.reader import ObjectRow
+from lit3d.data.listing import ObjectRow
 from lit3d.errors import UserError, did_you_mean
 from lit3d.synthesis.sources.items import stable_fraction
 

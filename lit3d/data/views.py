@@ -11,13 +11,14 @@ from torch.utils.data import Dataset
 from lit3d.data import augment as aug
 from lit3d.data import frames
 from lit3d.data.normals import normals_of
+from lit3d.data.places import Places, check_queries
 from lit3d.data.reader import DatasetReader
-from lit3d.data.sample import IMAGE_KEYS, POSTERIOR_KEYS, Sample
+from lit3d.data.sample import IMAGE_KEYS, POSTERIOR_KEYS, QUERY_KEYS, Sample
 from lit3d.errors import UserError
 from lit3d.synthesis.sensor import Sensor, measure
 
 PIXELS = ("image", *IMAGE_KEYS)
-POINT_VECTORS = ("points", "spare_points", "point_normals", "posterior_points")
+POINT_VECTORS = ("points", "spare_points", "point_normals", "posterior_points", "queries")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class ViewDataset(Dataset):
         augment: what may change in training.
         seed: the run's seed.
         spare: how many further true points to give as `spare_points`, independent of `points`.
+        places: which queries to give, where `keys` ask for them.
         sensor: a depth camera that depth, mask and normals of training come from, where one of them is among the keys:
             holes leave the mask, normals are those of the measured depth; evaluation keeps the exact truth.
         metres: the object's longest side, for the sensor.
@@ -72,6 +74,7 @@ class ViewDataset(Dataset):
         augment: aug.Augment | None = None,
         seed: int = 0,
         spare: int = 0,
+        places: Places | None = None,
         sensor: Sensor | None = None,
         metres: float = 1.0,
     ) -> None:
@@ -86,6 +89,9 @@ class ViewDataset(Dataset):
                 f"{', '.join(sorted({*keys} & {*POSTERIOR_KEYS}))} are asked for, but {reader.root} does not know what "
                 "its pictures hide: train with data=ambiguous"
             )
+        if frozenset(keys) & set(QUERY_KEYS):
+            check_queries(reader, places or Places())
+        self.places = places or Places()
         if (seen := frozenset(keys) & set(IMAGE_KEYS)) and rows:
             _check_geometry(reader, rows[0], seen)
         self.reader, self.rows, self.keys, self.points = reader, list(rows), frozenset(keys), points
@@ -104,7 +110,8 @@ class ViewDataset(Dataset):
         rng = np.random.default_rng([self.seed, epoch + 1, index])
         name, view = self.rows[index]
         look = self.augment if epoch >= 0 else self.plain
-        arrays = self._arrays(name, view, look, rng, training=epoch >= 0)
+        asked = self._queries(name, epoch, index)
+        arrays = self._arrays(name, view, look, rng, asked, training=epoch >= 0)
         sample: dict[str, Any] = {k: torch.from_numpy(np.require(v, requirements="C")) for k, v in arrays.items()}
         return sample | {"object": name, "category": self.reader.category(name), "view": view}  # type: ignore[return-value]
 
@@ -115,11 +122,12 @@ class ViewDataset(Dataset):
         return torch.from_numpy(frames.apply(object_to_target, self.reader.point_array(name, "points", 0, self.points)))
 
     def _arrays(
-        self, name: str, view: int, look: aug.Augment, rng: np.random.Generator, training: bool
+        self, name: str, view: int, look: aug.Augment, rng: np.random.Generator, asked: dict[str, np.ndarray],
+        training: bool,
     ) -> dict[str, np.ndarray]:
         mirror = rng.random() < look.mirror
         dx, dy = rng.integers(-look.shift, look.shift + 1, 2).tolist() if look.shift else (0, 0)
-        out = self._points(name, rng if training else None) | self._posterior(name, training)
+        out = asked | self._points(name, rng if training else None) | self._posterior(name, training)
         seen = self.seen(name, view, rng if training else None)
         rgba, intrinsics = seen.rgba, seen.intrinsics.copy()
         background = look.draw_background(rng, rgba.shape[0])
@@ -175,6 +183,12 @@ class ViewDataset(Dataset):
             found["spare_points"] = self.reader.point_array(name, "points", self.points, self.spare)
         return found
 
+    def _queries(self, name: str, epoch: int, index: int) -> dict[str, np.ndarray]:
+        """Drawn from a generator of their own, so that the other keys are the same with and without them."""
+        if not self.keys & set(QUERY_KEYS):
+            return {}
+        rng = np.random.default_rng([self.seed, epoch + 1, index, 1]) if epoch >= 0 else None
+        return self.places.draw(self.reader, name, self.frame, rng)
 
     def _posterior(self, name: str, training: bool) -> dict[str, np.ndarray]:
         wanted = self.keys & set(POSTERIOR_KEYS)

@@ -121,8 +121,13 @@ def aligned(p: Pixels, how: str) -> Pixels:
     return Pixels(ALIGNMENTS[how](p), p.truth, p.valid)
 
 
+def median_ratio(p: Pixels) -> Float[Tensor, "b 1 1 1"]:
+    """Median g / median d, by which a whole map is scaled, also off the valid pixels."""
+    return _ratio(masked_median(p.truth, p.valid), masked_median(p.depth, p.valid))
+
+
 def _median(p: Pixels) -> Tensor:
-    return p.depth * _ratio(masked_median(p.truth, p.valid), masked_median(p.depth, p.valid))
+    return p.depth * median_ratio(p)
 
 
 def _scale(p: Pixels) -> Tensor:

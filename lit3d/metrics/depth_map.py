@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from lit3d.metrics.depth import depth_failure, depth_scores
+from lit3d.metrics.depth import depth_failure, depth_scores, median_ratio, pixels
 from lit3d.metrics.depth_shape import (
     angles,
     boundary_f1,
@@ -117,6 +117,8 @@ class DepthMetrics(SetMetrics):
             "boundary_f1": boundary_f1(depth, truth, mask, self.jump),
             "flying_pixels": flying_pixels(depth, truth, mask, shown, intrinsics, self.radius),
         }
+        scaled = depth * median_ratio(pixels(depth, truth, mask)).to(depth.dtype)  # a wrong distance flies as a whole
+        found["flying_pixels_median"] = flying_pixels(scaled, truth, mask, shown, intrinsics, self.radius)
         if "pose" in batch:
             n = self.points if prediction.capacity is None else min(self.points, prediction.capacity)
             points = to_camera(prediction.surface(n)[0], batch["pose"])

@@ -15,6 +15,7 @@ import numpy as np
 from lit3d.errors import UserError, did_you_mean
 from lit3d.synthesis.cameras import ViewRange, draw_cameras
 from lit3d.synthesis.lights import draw_lights
+from lit3d.synthesis.occupancy import occupancy
 from lit3d.synthesis.posterior import POINTS, PosteriorRecord, alternatives, look_alike, tinted_alike
 from lit3d.synthesis.render import RenderMesh, prepare, render
 from lit3d.synthesis.shape import Shape, UnusableMeshError, bounds, normalised
@@ -46,6 +47,9 @@ class SynthesisSettings:
         shadows: whether the key light casts shadows.
         layout: "shards" (few large zip files) or "folders" (the same tree as plain files).
         keep_meshes: store the normalised mesh too, so that fresh views can be rendered without the source.
+        queries: uniform places of which the dataset says whether they are inside; 0 = no near ones either.
+        near_queries: further such places, each near one of the surface samples; at most as many as `points`.
+        near_sigma: their standard deviation from the surface, in units of the longest side.
         seed: of cameras, lights, colours and surface samples.
         workers: processes; 0 = one a core (and none for a handful of objects).
 
@@ -64,12 +68,16 @@ class SynthesisSettings:
     shadows: bool = False
     layout: str = "shards"
     keep_meshes: bool = False
+    queries: int = 100_000
+    near_queries: int = 10_000
+    near_sigma: float = 0.02
     seed: int = 0
     workers: int = 0
 
     def __post_init__(self) -> None:
         limits = {"image_size": (8, 4096), "views": (1, 999), "points": (1, 10_000_000), "samples": (1, 8),
-                  "light_jitter": (0, 1), "colour_jitter": (0, 1), "workers": (0, 1024)}
+                  "light_jitter": (0, 1), "colour_jitter": (0, 1), "workers": (0, 1024), "queries": (0, 10_000_000),
+                  "near_queries": (0, 10_000_000), "near_sigma": (0, 1)}
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not isinstance(value, (int, float)):
@@ -182,7 +190,7 @@ def render_object(shape: Shape, settings: SynthesisSettings, rng: np.random.Gene
     Raises:
         UnusableMeshError: there is nothing to render or to sample.
     """
-    cameras, lights, colours, surface, values = rng.spawn(5)
+    cameras, lights, colours, surface, values, places = rng.spawn(6)
     ready, *others = [prepared(one) for one in (shape, *alternatives(shape))]
     tints = tinted_alike(colours, [one.shape for one in (ready, *others)], settings.colour_jitter)
     mesh, *alike = [one.mesh.recoloured(tint) for one, tint in zip((ready, *others), tints, strict=True)]
@@ -191,6 +199,10 @@ def render_object(shape: Shape, settings: SynthesisSettings, rng: np.random.Gene
         raise UnusableMeshError("covers no pixel in any view: too thin for this image size")
     sampled = outer_surface if settings.surface == "outer" else all_surface
     sample = sampled(ready.mesh, settings.points, surface)
+    inside = None
+    if settings.queries:
+        inside = occupancy(ready.shape, sample.points[: settings.near_queries], settings.queries, settings.near_sigma,
+                           places)
     posterior = None
     if shape.posterior is not None:
         meshes = [prepared(one).mesh for one in shape.posterior.shapes]
@@ -202,7 +214,7 @@ def render_object(shape: Shape, settings: SynthesisSettings, rng: np.random.Gene
         points=sample.points, normals=sample.normals, parts=shape.parts[sample.faces], part_names=shape.part_names,
         attributes=shape.attributes, extents=ready.extents, faces=len(shape.faces),
         dropped_share=sample.dropped_share, views=views, mesh=ready.shape if settings.keep_meshes else None,
-        posterior=posterior)
+        posterior=posterior, occupancy=inside)
 
 
 def object_generator(seed: int, object_id: str) -> np.random.Generator:

@@ -22,7 +22,7 @@ from lit3d.synthesis.store.files import StorageError
 
 Context = TypeVar("Context")
 Task = TypeVar("Task")
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "IGL_NUM_THREADS")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,17 @@ import glob
 import json
 import sqlite3
 import struct
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import trimesh
+from hydra.types import RunMode
 from PIL import Image
 
-from lit3d.callbacks import Media, show
+from lit3d.build import plain
+from lit3d.callbacks import Media, MetricsFile, show
+from lit3d.callbacks.metrics_file import read_times
 from lit3d.config import compose
 from lit3d.errors import UserError
 from lit3d.training import train
@@ -25,7 +29,7 @@ def shown(datasets, tmp_path_factory):
         "debug=tiny", f"paths.data={datasets}", f"paths.output={root}/run", "logger=[csv,wandb,tensorboard,mlflow]",
         f"logger.mlflow.tracking_uri=sqlite:///{root}/new/mlflow.db", f"logger.mlflow.artifact_location={root}/art",
         "callbacks.media.shapes=always", "callbacks.media.clouds=2", "callbacks.media.cloud_points=100",
-        "callbacks.media.rows=3", "callbacks.results.references=false", "metrics.protocols=[occnet]",
+        "callbacks.media.rows=3", "callbacks.results.references=false", "metrics.protocols=[occnet]", "group=together",
     ]))  # fmt: skip
     return root / "run"
 
@@ -49,6 +53,31 @@ def test_the_step_of_a_score_says_how_many_steps_its_weights_have_behind_them(sh
     for name, score in results["test"].items():
         assert found[f"test/{name}"][6] == pytest.approx(score)
     assert found["test_mean_over_classes/occnet/chamfer_l1"][6] > 0
+
+
+def test_times_say_when_each_step_was_logged(shown):
+    times = read_times(shown)
+    steps = {step for curve in curves(shown).values() for step in curve}
+    assert set(times) == steps
+    assert list(times.values()) == sorted(times.values())
+    assert 0 < times[6] < 300
+
+
+def test_times_of_a_resumed_run_go_on_and_damage_is_no_error(tmp_path):
+    first = MetricsFile(tmp_path)
+    first.began -= 100
+    for step in range(5):
+        first.log_metrics({"train/loss": 1.0}, step)
+    first.save()
+    second = MetricsFile(tmp_path)
+    second.keep_until(3)
+    second.log_metrics({"train/loss": 1.0}, 3)
+    second.save()
+    times = read_times(tmp_path)
+    assert list(times) == [0, 1, 2, 3]
+    assert times[3] == pytest.approx(100, abs=5)
+    (tmp_path / "times.csv").write_text("step,seconds\n1")
+    assert read_times(tmp_path) == {}
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -112,6 +141,8 @@ def wandb_run(folder):
             row = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in part.item}
             for name, value in row.items():
                 found["curves"].setdefault(name, {})[row.get("trainer/global_step")] = value
+        elif kind == "run":
+            found |= {"name": part.display_name, "group": part.run_group, "tags": list(part.tags)}
         elif kind == "files":
             found["files"] += [path.parent / "files" / file.path for file in part.files]
         elif kind == "artifact":
@@ -135,6 +166,31 @@ def test_wandb_holds_curves_config_pictures_clouds_table_and_summary(shown):
     theirs = Image.open(next(f for f in run["files"] if str(f).endswith(files[3][0])))
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
     assert all(file.is_file() for file in run["files"])
+
+
+def test_every_logger_carries_name_group_and_tags(shown):
+    run = wandb_run(shown)
+    assert (run["name"], run["group"]) == ("pointset-cd-s0", "together")
+    assert sorted(run["tags"]) == ["cd", "grammar", "pointset"]
+    labels = {"model": "pointset", "loss": "cd", "data": "grammar"}
+    assert (run["config"]["group"], run["config"]["labels"]) == ("together", labels)
+    with sqlite3.connect(shown.parent / "new" / "mlflow.db") as database:
+        tags = dict(database.execute("select key, value from tags").fetchall())
+    assert {k: tags[f"lit3d.{k}"] for k in ("group", *labels)} == {"group": "together"} | labels
+
+
+def test_the_jobs_of_a_sweep_share_a_group_and_have_names_of_their_own(tmp_path):
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    hydra = {"mode": "MULTIRUN", "sweep": {"dir": str(tmp_path / "2026-01-02_x")}, "job": {"num": 3}}
+    with patch.object(HydraConfig, "initialized", lambda: True), \
+         patch.object(HydraConfig, "get", lambda: OmegaConf.create(hydra | {"mode": RunMode.MULTIRUN})):  # fmt: skip
+        cfg = plain(compose("run", ["logger=[csv,wandb,mlflow]", "paths.output=x", "seed=2"]))
+    assert (cfg["logger"]["wandb"]["name"], cfg["logger"]["wandb"]["group"]) == ("pointset-cd-s2-3", "2026-01-02_x")
+    assert cfg["logger"]["mlflow"]["run_name"] == "pointset-cd-s2-3"
+    alone = plain(compose("run", ["paths.output=x"]))
+    assert (alone["logger"]["wandb"]["name"], alone["group"]) == ("pointset-cd-s0", None)
 
 
 def test_wandb_clouds_and_table_are_bounded(shown):

@@ -8,22 +8,26 @@ import pickle
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 from PIL import Image
 
 from lit3d.data import reader as reader_module
 from lit3d.data.files import array_of, arrays_of
 from lit3d.data.reader import DatasetReader
 from lit3d.errors import UserError
+from lit3d.synthesis import GrammarSource, SynthesisSettings, synthesize
 from lit3d.synthesis.shape import Shape
 from lit3d.synthesis.sources.items import Item
 from lit3d.synthesis.store import DatasetBuilder, ObjectRecord, Plan, ViewRecord, encode, write_object
 from lit3d.synthesis.store.archive import DamagedError, npy_bytes
 
 SIZE, VIEWS, POINTS = 16, 3, 200
+SETTINGS = SynthesisSettings(image_size=16, views=1, points=100, samples=1, workers=1)
 MESH = Shape(np.eye(3) - 0.5, np.array([[0, 1, 2]]), np.ones((1, 3), np.float32), np.zeros(1, np.int32), ("all",), {},
              np.zeros((1, 3, 2), np.float32), np.zeros(1, np.int32), (np.full((2, 2, 3), 7, np.uint8),))
 
@@ -159,10 +163,25 @@ def test_after_a_fork_and_after_pickling(root, opened):
         child.join()
 
 
+def test_the_second_snippet_reads_queries(tmp_path):
+    synthesize(GrammarSource(1, categories=["mug"]), tmp_path / "d", replace(SETTINGS, queries=500, near_queries=60))
+    text = (Path(__file__).parents[2] / "docs/dataset_format.md").read_text()
+    code = re.findall(r"```python\n(.*?)```", text, re.S)[0]
+    reader = DatasetReader(tmp_path / "d")
+    for near, count in ((False, 333), (True, 60)):
+        with zipfile.ZipFile(tmp_path / "d/shards/00.zip") as objects:
+            found = {"objects": objects, "name": "mug-000000", "count": count, "json": json, "np": np, "io": io,
+                     "scipy": scipy, "points": reader.points(0)[0]}
+            exec(code.replace("near = False", f"near = {near}"), found)
+        places, inside = reader.queries(0, 0, count, near)
+        np.testing.assert_allclose(found["queries"], places, atol=1e-7)
+        np.testing.assert_array_equal(found["inside"][:count], inside)
+
+
 def test_the_snippet_of_the_documentation_reads_a_sample(tmp_path):
     root = build(tmp_path / "d", "shards")
     text = (Path(__file__).parents[2] / "docs/dataset_format.md").read_text()
-    code = re.search(r"```python\n(.*?)```", text, re.S).group(1)
+    code = re.findall(r"```python\n(.*?)```", text, re.S)[1]
     found = {"root": str(root), "shard": "00.zip", "name": "thing-1"}
     exec(code, found)
     reader = DatasetReader(root)

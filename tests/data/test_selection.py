@@ -8,7 +8,7 @@ import torch
 from lit3d.callbacks.references import Neighbours
 from lit3d.callbacks.rows import mean_shape_of
 from lit3d.data import ShapeDataModule
-from lit3d.data.reader import ObjectRow
+from lit3d.data.listing import ObjectRow
 from lit3d.data.selection import Selection
 from lit3d.errors import UserError
 from lit3d.synthesis import GrammarSource, SynthesisSettings, synthesize

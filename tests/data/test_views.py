@@ -11,9 +11,11 @@ from lit3d.data import Augment, DatasetReader, ViewDataset
 from lit3d.data.augment import composite, shifted
 from lit3d.data.frames import MIRROR
 from lit3d.data.online import OnlineViewDataset
+from lit3d.data.places import Places
 from lit3d.data.sampler import EpochSampler
 from lit3d.errors import UserError
 from lit3d.synthesis import GrammarSource, SynthesisSettings, synthesize
+from lit3d.synthesis.occupancy import inside_function
 
 KEYS = ("points", "point_normals", "point_parts", "mask", "depth", "normal")
 STRONG = Augment(mirror=0.5, shift=5, colour=0.2, saturation=0.5, hue=0.1, grey=0.1, background="random", white=0.3)
@@ -168,3 +170,65 @@ def test_pixel_operations():
     np.testing.assert_allclose(image[1, 1], 1)
     grid = np.arange(9.0).reshape(3, 3)
     np.testing.assert_array_equal(shifted(grid, 1, -1, 9), [[9, 3, 4], [9, 6, 7], [9, 9, 9]])
+
+
+# --- queries -------------------------------------------------------------------------------------------------------
+
+
+QUERIES = ("points", "queries", "occupancy")
+
+
+def back(sample):
+    """Queries of a sample in the object frame."""
+    turn = sample["object_to_target"]
+    return (sample["queries"] - turn[:3, 3]) @ turn[:3, :3]
+
+
+@pytest.mark.parametrize("frame", ["viewer", "object"])
+def test_queries_turn_and_flip_with_the_points(reader, frame):
+    """In every frame, mirrored or not, they mean the same place: inside is where the mesh is."""
+    for mirror in (0.0, 1.0):
+        data = dataset(reader, frame=frame, keys=QUERIES, augment=Augment(mirror=mirror), places=Places(500, near=0.5))
+        sample = data[(0, 4)]
+        q, name = back(sample).numpy(), sample["object"]
+        if mirror:
+            q = q * np.array([-1, 1, 1], np.float32)  # the whole object was flipped: undo it
+        certain = inside_function(reader.mesh(name))[1](q) > 0.5
+        assert np.mean(certain == (sample["occupancy"].numpy() > 0.5)) > 0.997  # within rounding of the surface
+        assert 20 < certain.sum() < 480
+
+
+def test_queries_are_a_function_of_seed_epoch_and_index(reader):
+    one, two, other = (dataset(reader, keys=QUERIES, places=Places(64, 0.25, 0.25), seed=s) for s in (0, 0, 1))
+    assert torch.equal(one[(3, 5)]["queries"], two[(3, 5)]["queries"])
+    for sample in (one[(4, 5)], other[(3, 5)], one[(3, 6)]):
+        assert not torch.equal(sample["queries"], one[(3, 5)]["queries"])
+    first, _ = reader.queries(0, 0, 64)
+    plain = dataset(reader, keys=QUERIES, places=Places(64, 0.25, 0.25), frame="object")[0]
+    np.testing.assert_allclose(plain["queries"], first, atol=1e-6)  # evaluation: uniform ones, the first
+    without = dataset(reader, keys=("points",))
+    assert torch.equal(without[(3, 5)]["image"], one[(3, 5)]["image"])  # queries disturb nobody
+    assert torch.equal(without[(3, 5)]["points"], one[(3, 5)]["points"])
+
+
+def test_far_queries_are_empty_and_only_in_the_viewers_frame(reader):
+    for frame, count in (("viewer", 32), ("object", 0)):
+        sample = dataset(reader, keys=QUERIES, places=Places(64, far=0.5), frame=frame)[(0, 0)]
+        away = back(sample).abs().amax(1) > 0.5501
+        assert int(away.sum()) == count
+        assert not sample["occupancy"][away].any()
+
+
+def test_what_nobody_knows_is_said(reader, monkeypatch):
+    assert dataset(reader, keys=QUERIES, places=Places(32))[1]["occupancy"].dtype == torch.float32
+    monkeypatch.setattr(DatasetReader, "knows_inside", lambda self, name: False)
+    assert dataset(reader, keys=QUERIES, places=Places(32))[1]["occupancy"].isnan().all()
+    with pytest.raises(UserError, match=r"100001 queries, 0 of them near the surface, .* lower data.queries"):
+        dataset(reader, keys=QUERIES, places=Places(100_001))
+    with pytest.raises(UserError, match="8000 of them near the surface"):
+        dataset(reader, keys=QUERIES, places=Places(8000, near=1.0))
+    monkeypatch.setitem(reader.info["settings"], "queries", 0)
+    with pytest.raises(UserError, match=r"was made without them: make it anew with .*overwrite=true"):
+        dataset(reader, keys=QUERIES)
+    with pytest.raises(UserError, match=r"data\.near and data\.far"):
+        Places(10, near=0.6, far=0.6)

@@ -27,7 +27,7 @@ class Map(Structure):
 
     def surface(self, n, generator=None):
         points = ops.unproject(self.depth, self.intrinsics).flatten(2).transpose(1, 2)
-        chosen = [p[m][torch.linspace(0, int(m.sum()) - 1, n).long()] if m.any() else p[:n] * math.nan
+        chosen = [p[m][torch.linspace(0, int(m.sum()) - 1, n).long()] if m.any() else p[:1].expand(n, -1) * math.nan
                   for p, m in zip(points, self.mask.flatten(1), strict=True)]  # fmt: skip
         return torch.stack(chosen) - torch.tensor([0.0, 0.0, 1.4]), None
 
@@ -53,7 +53,7 @@ def test_the_true_depth_is_perfect_where_it_sees_and_blind_elsewhere():
     got = DepthMetrics(points=500)(prediction(given, normal=given["normal"], mask_logits=logits), given, final=True)
     found = {name: float(values.mean()) for name, values in got.items()}
     for name in ("abs_rel", "rmse", "silog", "abs_rel_median", "abs_rel_scale", "depth_mae_scale_shift", "normal_angle",
-                 "normal_angle_with_edges", "flying_pixels", "failure"):  # fmt: skip
+                 "normal_angle_with_edges", "flying_pixels", "flying_pixels_median", "failure"):  # fmt: skip
         assert found[name] == pytest.approx(0, abs=0.05 if "angle" in name else 1e-5), name
     for name in ("delta1", "delta1_median", "mask_iou", "boundary_f1", "depth_normal_11deg", "normal_30deg"):
         assert found[name] == 1, name
@@ -63,6 +63,13 @@ def test_the_true_depth_is_perfect_where_it_sees_and_blind_elsewhere():
     assert found["chamfer_l1"] == pytest.approx((found["accuracy_l1"] + found["completeness_l1"]) / 2, rel=1e-5)
     assert found["visible_chamfer_l1"] < 0.02
     assert 0.2 < found["recall_5pct"] < 0.6 < found["precision_5pct"]
+
+
+def test_a_wrong_distance_flies_unless_it_is_scaled_away():
+    given = batch()
+    got = DepthMetrics(points=200, emd=False)(prediction(given, given["depth"] * 1.2), given, final=True)
+    assert float(got["flying_pixels"].min()) > 0.95
+    assert float(got["flying_pixels_median"].max()) == 0
 
 
 def test_validation_scores_less():
@@ -119,7 +126,7 @@ def test_failures_are_counted_and_get_the_worst():
         assert float(got["abs_rel"][i]) == 1
         assert float(got["depth_normal_angle"][i]) == float(got["normal_angle"][i]) == 90
         assert float(got["delta1"][i]) == float(got["boundary_f1"][i]) == float(got["depth_normal_30deg"][i]) == 0
-        assert float(got["flying_pixels"][i]) == 1
+        assert float(got["flying_pixels"][i]) == float(got["flying_pixels_median"][i]) == 1
         assert float(got["visible_chamfer_l1"][i]) == pytest.approx(math.sqrt(3))
     alone = {k: v[:1] for k, v in given.items()}
     one = DepthMetrics(points=100, emd=False)(prediction(alone, normal=alone["normal"]), alone, final=True)

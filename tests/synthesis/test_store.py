@@ -123,8 +123,8 @@ def test_folders_and_shards_hold_the_same_files(tmp_path):
 def test_tables(tmp_path):
     info = build(tmp_path / "d")
     lines = (tmp_path / "d/objects.csv").read_text().splitlines()
-    assert lines[0] == "object,category,split,shard,views,faces,dropped_share,touches_border,creator"
-    assert lines[1] == "object-0,chair,train,00.zip,2,12,0.25,0,of object-0"
+    assert lines[0] == "object,category,split,shard,views,faces,dropped_share,touches_border,occupancy,creator"
+    assert lines[1] == "object-0,chair,train,00.zip,2,12,0.25,0,,of object-0"
     assert (tmp_path / "d/failures.csv").read_text() == "object,reason\nflat rug,no extent\n"
     assert (tmp_path / "d/ATTRIBUTION.txt").read_text() == "thanks"
     assert info["counts"] == {"objects": 5, "views": 10, "failures": 1, "splits": {"train": 5},

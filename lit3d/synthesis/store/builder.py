@@ -142,7 +142,7 @@ class DatasetBuilder:
             return
         else:
             state = "a dataset" if finished else "an unfinished dataset"
-            refuse_other(self.root, differences(begun, wanted), state)
+            refuse_other(self.root, differences(begun, wanted, lenient=finished is not None), state)
         self.complete = finished is not None
         remove_tree(self.partial) if self.complete else self._start(wanted)
 
@@ -233,6 +233,8 @@ class DatasetBuilder:
         descriptions = list(tables.descriptions(self._home, self.plan.shards))
         texts = {layout.OBJECTS: tables.objects_csv(descriptions, self.plan.shards),
                  layout.FAILURES: tables.failures_csv(failures)}
+        if hollow := tables.hollow(descriptions):
+            texts[layout.HOLLOW] = tables.failures_csv(hollow)
         if attribution:
             texts[layout.ATTRIBUTION] = attribution
         for name, text in texts.items():

@@ -10,15 +10,16 @@ VERSION = 1
 INFO = "dataset.json"  # written last: its presence says that the dataset is complete
 OBJECTS = "objects.csv"
 FAILURES = "failures.csv"
+HOLLOW = "occupancy_failures.csv"
 ATTRIBUTION = "ATTRIBUTION.txt"
 SHARDS = "shards"
 FOLDERS = "objects"
 REFERENCES = "references"  # what reference rows need, found by the first test; can be deleted at any time
 PARTIAL = ".partial"
-TOP_LEVEL = (INFO, OBJECTS, FAILURES, ATTRIBUTION, SHARDS, FOLDERS, REFERENCES, PARTIAL)
+TOP_LEVEL = (INFO, OBJECTS, FAILURES, HOLLOW, ATTRIBUTION, SHARDS, FOLDERS, REFERENCES, PARTIAL)
 
 OBJECTS_PER_SHARD = 500
-ROW = ("object", "category", "split", "shard", "views", "faces", "dropped_share", "touches_border")
+ROW = ("object", "category", "split", "shard", "views", "faces", "dropped_share", "touches_border", "occupancy")
 
 
 def stable_hash(text: str) -> int:

@@ -13,6 +13,7 @@ from lit3d.synthesis.sources.items import Item
 from lit3d.synthesis.store.layout import FORMAT, VERSION, shard_count
 from lit3d.synthesis.store.record import plain
 
+ADDED = ("queries", "near_queries", "near_sigma")  # settings that finished datasets may lack: what they give is absent
 COMPARED = ("format", "version", "name", "layout", "source", "settings", "items")
 
 
@@ -61,9 +62,15 @@ class Plan:
                 "items": {"count": len(self.items), "digest": digest}}
 
 
-def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Sentences such as `settings.views: 12 there, 24 asked for`, one for each of the two plans' keys that differs."""
+def differences(there: Mapping[str, Any], wanted: Mapping[str, Any], lenient: bool = False) -> list[str]:
+    """Sentences such as `settings.views: 12 there, 24 asked for`, one for each of the two plans' keys that differs.
+
+    `lenient` lets a dataset pass that was made before the settings of `ADDED` were there.
+    """
     before, after = (_flat({key: plan[key] for key in COMPARED if key in plan}) for plan in (there, wanted))
+    if lenient:
+        added = {f"settings.{key}" for key in ADDED} - set(before)
+        after = {key: value for key, value in after.items() if key not in added}
     return [f"{key}: {_shown(before, key)} there, {_shown(after, key)} asked for"
             for key in sorted(set(before) | set(after)) if before.get(key) != after.get(key)]
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lit3d.synthesis.occupancy import OccupancyRecord
 from lit3d.synthesis.posterior import PosteriorRecord
 from lit3d.synthesis.shape import Attribute, Shape
 from lit3d.synthesis.sources.items import Item
@@ -53,6 +54,7 @@ class ObjectRecord:
         views: the pictures.
         mesh: the normalised mesh, where it is to be kept.
         posterior: what else the object could be, where that is known.
+        occupancy: what is inside of it, or why that is not known; None where nobody asked.
     """
 
     points: np.ndarray
@@ -66,6 +68,7 @@ class ObjectRecord:
     views: tuple[ViewRecord, ...]
     mesh: Shape | None = None
     posterior: PosteriorRecord | None = None
+    occupancy: OccupancyRecord | None = None
 
 
 def encode(item: Item, record: ObjectRecord) -> dict[str, bytes]:
@@ -85,6 +88,9 @@ def encode(item: Item, record: ObjectRecord) -> dict[str, bytes]:
         files |= _mesh_files(record.mesh)
     if record.posterior is not None:
         files["posterior.npy"] = npy_bytes(record.posterior.points.astype(np.float32))
+    if record.occupancy is not None and not record.occupancy.failure:
+        files["occupancy.npy"] = npy_bytes(np.packbits(record.occupancy.uniform))
+        files["near_occupancy.npy"] = npy_bytes(np.packbits(record.occupancy.near))
     return dict(sorted(files.items()))
 
 
@@ -124,6 +130,7 @@ def _description(item: Item, record: ObjectRecord) -> dict[str, Any]:
         "touches_border": sum(touches_border(view.mask) for view in record.views),
         "cameras": [_camera(view) for view in record.views],
         **({} if record.posterior is None else {"posterior": record.posterior.described()}),
+        **({} if record.occupancy is None else {"occupancy": record.occupancy.described()}),
     }
 
 

@@ -40,7 +40,8 @@ def objects_csv(objects: Sequence[Description], shards: int) -> str:
     rows = []
     for entry in sorted(objects, key=lambda entry: entry["object"]):
         shard = layout.shard_file(layout.shard_number(entry["object"], shards)) if shards else ""
-        known = entry | {"shard": shard, "views": len(entry["cameras"])}
+        how = entry.get("occupancy", {}).get("method", "")
+        known = entry | {"shard": shard, "views": len(entry["cameras"]), "occupancy": how}
         rows.append([known[key] for key in layout.ROW] + [entry["facts"].get(key, "") for key in facts])
     return _csv([*layout.ROW, *(f"fact_{key}" if key in layout.ROW else key for key in facts)], rows)
 
@@ -48,6 +49,12 @@ def objects_csv(objects: Sequence[Description], shards: int) -> str:
 def failures_csv(failures: Iterable[tuple[str, str]]) -> str:
     """One row an object that is not in the dataset, and why."""
     return _csv(["object", "reason"], sorted(failures))
+
+
+def hollow(objects: Iterable[Description]) -> list[tuple[str, str]]:
+    """(object, reason) of every object of which nobody knows what is inside."""
+    found = ((entry["object"], entry.get("occupancy", {}).get("failure")) for entry in objects)
+    return [(name, reason) for name, reason in found if reason]
 
 
 def summary(objects: Sequence[Description], failures: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -59,13 +66,20 @@ def summary(objects: Sequence[Description], failures: Sequence[tuple[str, str]])
         "categories": sorted({entry["category"] for entry in objects}),
         "counts": {"objects": len(objects), "views": views, "failures": len(failures),
                    "splits": _counted(entry["split"] for entry in objects),
-                   "categories": _counted(entry["category"] for entry in objects)},
+                   "categories": _counted(entry["category"] for entry in objects),
+                   **({"occupancy": how} if (how := _counted(_method(entry) for entry in objects)) != {"": len(objects)}
+                      else {})},
         "statistics": {
             "mean_dropped_share": _rounded(np.mean([entry["dropped_share"] for entry in objects])),
             "border_views": sum(entry["touches_border"] for entry in objects),
             "median_fill": _rounded(np.median([c["fill"] for entry in objects for c in entry["cameras"]])),
         },
     }
+
+
+def _method(entry: Description) -> str:
+    about = entry.get("occupancy", {})
+    return "failed" if "failure" in about else about.get("method", "")
 
 
 def _counted(values: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,204 @@
+"""Every road to a mesh: from points, from voxels, from a field."""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from lit3d.errors import UserError
+from lit3d.ops.isosurface import Extraction, Field, Triangles, empty, marching_cubes, mise
+from lit3d.ops.normals import disc_points, estimated_normals, neighbourhoods, outward, spacing
+from lit3d.ops.poisson import check_memory, indicator, values_at
+
+MARGIN = 1.06  # side of the grid over that of the set's box: the indicator is periodic
+SPREAD = 16  # points of a disc
+STRAY = 1.0  # spacings of the points: vertices farther away than this stray
+LEAST = 0.15  # of the level: what doubtful normals leave in empty space lies below
+LEVEL = 0.25  # quantile of the indicator at the points: a little outside, so that thin parts are not lost
+
+
+def points_to_mesh(
+    points: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"] | None = None,
+    *,
+    resolution: int = 256,
+    most_bytes: float = 4e9,
+) -> Triangles:
+    """A closed mesh through points of the outside of a thing: the level set of their Poisson indicator.
+
+    Args:
+        points: at least 17, any scale and place; repeated ones do no harm.
+        normals: outward unit normals; estimated where None.
+        resolution: cells a side of the grid around the points.
+        most_bytes: memory for the grid.
+
+    Returns:
+        A closed mesh; empty where the points enclose nothing.
+
+    Raises:
+        UserError: too few points, coordinates that are not finite, or a grid that would not fit.
+    """
+    check_memory(resolution, most_bytes)
+    placed, middle, scale = _unit(points)
+    distance, _ = neighbourhoods(placed)
+    reach = torch.from_numpy(distance).float()
+    area = math.pi * reach[:, 7] ** 2 / 8  # of the disc that holds eight others, shared
+    half = MARGIN / 2
+    turned = normals.detach().cpu().float() if normals is not None else outward(placed, estimated_normals(placed))
+    spread = 0.7 * reach[:, 5]
+    chi = _chi(placed, turned, area, spread, resolution, half)
+    level = max(float(values_at(chi, placed, half).quantile(LEVEL)), LEAST)
+    mesh = marching_cubes(chi, half=half * (1 - 1 / resolution), level=level)
+    # The grid's points begin at -half and end one cell before half.
+    mesh = _near(Triangles(mesh.vertices - half / resolution, mesh.faces), placed, STRAY * spacing(distance))
+    return Triangles((mesh.vertices * scale + middle).to(points.dtype), mesh.faces)
+
+
+def _near(mesh: Triangles, points: Tensor, reach: float) -> Triangles:
+    """Without the closed pieces of which most vertices lie far from all points: bubbles of doubtful normals."""
+    if not len(mesh.faces):
+        return mesh
+    count, edges = len(mesh.vertices), mesh.faces[:, [0, 1, 1, 2]].reshape(-1, 2).numpy()
+    graph = coo_array((np.ones(len(edges), np.int8), tuple(edges.T)), shape=(count, count))
+    pieces, piece = connected_components(graph, directed=False)
+    distance, _ = cKDTree(points.numpy()).query(mesh.vertices.numpy(), distance_upper_bound=reach)
+    share = np.bincount(piece, np.isfinite(distance), pieces) / np.bincount(piece, minlength=pieces)
+    kept = torch.from_numpy(share > 0.5)[torch.from_numpy(piece).long()]
+    faces = mesh.faces[kept[mesh.faces[:, 0]]]
+    used, faces = faces.unique(return_inverse=True)
+    return Triangles(mesh.vertices[used], faces)
+
+
+def _unit(points: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Points in a box around the origin of longest side 1, its centre and its side.
+
+    Raises:
+        UserError: no points, not finite, or all in one place.
+    """
+    places = points.detach().cpu().float()
+    if not len(places) or not places.isfinite().all():
+        raise UserError(f"a surface through points needs finite ones, got {len(places)} points, some NaN or infinite")
+    low, high = places.amin(0), places.amax(0)
+    side = float((high - low).max())
+    if side <= 0:
+        raise UserError("all points lie in one place: there is no surface through them")
+    return (places - (low + high) / 2) / side, (low + high) / 2, side
+
+
+def _chi(placed: Tensor, normals: Tensor, area: Tensor, spread: Tensor, resolution: int, half: float) -> Tensor:
+    discs = placed[:, None] + disc_points(normals, spread, SPREAD)
+    vectors = (normals * area[:, None] / SPREAD)[:, None].expand(discs.shape)
+    return indicator(discs.flatten(0, 1), vectors.flatten(0, 1), resolution, half)
+
+
+def field_to_mesh(field: Field, batch: int, resolution: int = 64, **options: object) -> Extraction:
+    """MISE with the published start of 32 cells (fewer for a smaller resolution): 32, 64 or 128 cells a side.
+
+    Raises:
+        UserError: the resolution is no power of two times at most 32; and as `mise`.
+    """
+    coarse = resolution
+    levels = 0
+    while coarse > 32:
+        if coarse % 2:
+            raise UserError(f"a resolution must be 32 or less, or that times a power of two, got {resolution}")
+        coarse, levels = coarse // 2, levels + 1
+    return mise(field, batch, coarse=coarse, levels=levels, **options)  # type: ignore[arg-type]
+
+
+def voxels_to_mesh(
+    values: Float[Tensor, "n n n"], *, half: float = 0.5, level: float = 0.5, blocks: bool = False
+) -> Triangles:
+    """A closed mesh around the voxels above a level, x first; voxel i covers [-half + i s, -half + (i + 1) s].
+
+    Args:
+        values: occupancy or probabilities at the voxels' centres.
+        half: half the side of the cube that the voxels fill.
+        level: what counts as occupied.
+        blocks: the exposed sides of the voxels, in place of the smooth surface between centres (marching cubes).
+
+    Raises:
+        UserError: values that are not finite.
+    """
+    count = values.shape[0]
+    if not values.isfinite().all():
+        raise UserError("voxels have values that are NaN or infinite: a surface needs finite ones")
+    if blocks:
+        return _blocks(values.detach().cpu() > level, half)
+    # A layer of nothing around: the surface ends half a voxel before or behind the border, as everywhere else.
+    low = min(float(values.min()), 2 * level - float(values.max()))
+    padded = torch.nn.functional.pad(values.detach().cpu().float(), (1,) * 6, value=low)
+    if not (padded > level).any():
+        return empty()
+    # Voxels of 0 and 1 leave open which diagonal of a square hangs together, and its two cells must not decide it
+    # differently: a hair of noise, the same in each call, settles all ties.
+    hair = 1e-4 * float(padded.max() - padded.min())
+    padded += hair * torch.rand(padded.shape, generator=torch.Generator().manual_seed(count))
+    return marching_cubes(padded, half=half * (count + 1) / count, level=level + hair)
+
+
+def _blocks(occupied: Bool[Tensor, "n n n"], half: float) -> Triangles:
+    """Two triangles for each side of an occupied voxel that has no occupied neighbour.
+
+    Voxels that share an edge or a corner but no side keep vertices of their own there, else four faces would meet in an
+    edge: which voxels around a corner hang together is read off a table of the 256 cases. Only where two such voxels
+    hang together around both ends of their edge do four faces still share it.
+    """
+    n = occupied.shape[0]
+    full = torch.nn.functional.pad(occupied, (1,) * 6)
+    code = torch.zeros((n + 1,) * 3, dtype=torch.long)
+    for bit, (i, j, k) in enumerate(_AROUND):
+        code |= full[i : i + n + 1, j : j + n + 1, k : k + n + 1].long() << bit
+    corners, voxels = [], []
+    for axis in range(3):
+        for side in (0, 1):
+            open_ = occupied & ~full.roll(1 - 2 * side, axis)[1:-1, 1:-1, 1:-1]
+            at = open_.nonzero()
+            corners.append(at[:, None] + torch.tensor(_SIDES[axis][side]))
+            voxels.append(at)
+    quad, owner = torch.cat(corners), torch.cat(voxels)
+    if not len(quad):
+        return empty()
+    local = owner[:, None] - quad + 1  # which of the eight around the corner the voxel is
+    x, y, z = quad.unbind(-1)
+    part = torch.tensor(_parts())[code[x, y, z], (local * torch.tensor([4, 2, 1])).sum(-1)]
+    key = (((x * (n + 1)) + y) * (n + 1) + z) * 8 + part
+    unique, face = key.unique(return_inverse=True)
+    place = torch.stack([unique // 8 // (n + 1) ** 2, unique // 8 // (n + 1) % (n + 1), unique // 8 % (n + 1)], -1)
+    return Triangles((place / n * 2 - 1) * half, torch.cat([face[:, [0, 1, 2]], face[:, [0, 2, 3]]]))
+
+
+_AROUND = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+
+
+def _side(axis: int, side: int) -> list[tuple[int, ...]]:
+    """Corners of a voxel's side, counter-clockwise seen from outside."""
+    ring = [(0, 0), (1, 0), (1, 1), (0, 1)][:: 1 if side else -1]
+    found = []
+    for u, v in ring:
+        corner = [0, 0, 0]
+        corner[axis], corner[(axis + 1) % 3], corner[(axis + 2) % 3] = side, u, v
+        found.append(tuple(corner))
+    return found
+
+
+_SIDES = [[_side(axis, side) for side in (0, 1)] for axis in range(3)]
+
+
+def _parts() -> list[list[int]]:
+    """For each of the 256 cases around a corner: the least voxel that each of the eight hangs together with."""
+    table = []
+    for code in range(256):
+        part = list(range(8))
+        for _ in range(8):
+            for i in range(8):
+                for bit in (4, 2, 1):
+                    if code >> i & 1 and code >> (i ^ bit) & 1:
+                        part[i] = part[i ^ bit] = min(part[i], part[i ^ bit])
+        table.append(part)
+    return table

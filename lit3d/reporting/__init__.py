@@ -1,0 +1,1 @@
+"""Reports: run folders in, one page, table or figure out."""
