@@ -101,8 +101,11 @@ def analyse(folder: Path, out: Path) -> list[str]:
     points = {v: [(one["test"]["self_intersection"], one["test"][F]) for one in results[v]]
               for found in of_distance.values() for v in found}  # fmt: skip
     draw_trade(points, out / "trade.png")
-    first = {distance: {v: folders[0] for v, folders in found.items()} for distance, found in of_distance.items()}
-    draw_predictions(first, out / "network.png")
+    weights = Path("checkpoints") / "best.ckpt"  # runs without theirs are in the tables alone
+    first = {distance: {v: folders[0] for v, folders in found.items() if (folders[0] / weights).is_file()}
+             for distance, found in of_distance.items()}  # fmt: skip
+    if any(first.values()):
+        draw_predictions(first, out / "network.png")
     return [line for found in rows.values() for line in verdict(found)]
 
 
