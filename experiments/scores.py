@@ -26,11 +26,11 @@ def interval(values: Mapping[str, Sequence[float]]) -> Row:
 
 
 def per_object(folder: Path, score: str) -> dict[str, float]:
-    """Mean over the views of each test object of a run; empty where it has no such score."""
+    """Mean over the views of each test object of a run; without objects that have no such score, or NaN."""
     found = defaultdict(list)
     with (folder / "per_sample.csv").open(encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
-            if row["split"] == "test" and score in row:
+            if row["split"] == "test" and not math.isnan(float(row.get(score, "nan"))):
                 found[row["object"]].append(float(row[score]))
     return {name: float(np.mean(values)) for name, values in found.items()}
 

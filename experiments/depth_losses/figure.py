@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from torch.utils.data import default_collate
 
 from experiments.depth_losses.variants import VARIANTS
-from experiments.views import first_views, noted
+from experiments.sheets import first_views, noted, test_data
 from lit3d import drawing, ops
 from lit3d.build import load_module
 from lit3d.callbacks.views import look
@@ -99,7 +99,7 @@ def draw_predictions(runs: Mapping[str, Path], path: Path) -> None:
         path: of the picture.
     """
     modules = {variant: load_module(folder / "checkpoints" / "best.ckpt") for variant, folder in runs.items()}
-    chosen = first_views(next(iter(modules.values())), KEYS, 4)
+    chosen = first_views(test_data(next(iter(modules.values()))), KEYS)
     batches = [default_collate([sample]) for sample in chosen]
     columns = {"truth": [shown(b["depth"], valid_depth(b["depth"], b["mask"]), b) for b in batches]}
     columns |= {variant: predictions(module, chosen) for variant, module in modules.items()}

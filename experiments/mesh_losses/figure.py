@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from experiments.mesh_losses.variants import ABLATIONS, DISTANCES
-from experiments.views import first_views, noted
+from experiments.sheets import first_views, noted, test_data
 from lit3d import drawing, mesh_drawing
 from lit3d.build import load_module
 from lit3d.callbacks.views import Views, look
@@ -59,7 +59,7 @@ def draw_predictions(runs: Mapping[str, Mapping[str, Path]], path: Path) -> None
         path: of the picture.
     """
     folders = [folder for found in runs.values() for folder in found.values()]
-    chosen = first_views(load_module(folders[0] / "checkpoints" / "best.ckpt"), KEYS, SHOWN)
+    chosen = first_views(test_data(load_module(folders[0] / "checkpoints" / "best.ckpt")), KEYS, SHOWN)
     meshes = {v: predictions(folder, chosen) for found in runs.values() for v, folder in found.items()}
     shown = [name for name in ABLATIONS if any(f"{d}_{name}" in meshes for d in runs)]
     empty = np.full((SIZE, SIZE, 3), 255, np.uint8)
