@@ -18,6 +18,7 @@ EXAMPLES = {
         ("python -m lit3d.run model=pointset loss=cd", "one run on the default set"),
         ("python -m lit3d.run model=depth loss=l1", "depth of every pixel in place of points"),
         ("python -m lit3d.run model=mesh_deform", "a mesh, deformed from a template"),
+        ("python -m lit3d.run model=occupancy", "a field: inside or outside of any place, then a mesh"),
         ("python -m lit3d.run debug=tiny", "the same in under 30 s, to see that all works"),
         ("python -m lit3d.run -m loss=cd,emd seed=0,1", "a sweep: four runs; again after a crash, it goes on"),
         ("python -m lit3d.run resume=last", "go on after Ctrl-C or a crash"),

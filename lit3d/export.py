@@ -72,13 +72,20 @@ def export_onnx(network: nn.Module, config: Mapping[str, Any], out: Path) -> lis
         The two files.
 
     Raises:
-        UserError: packages are missing, the network reads more than an image, or its graph does not give what torch
-            gives within `TOLERANCE`.
+        UserError: packages are missing, the network reads more than an image or predicts a function of place, or its
+            graph does not give what torch gives within `TOLERANCE`.
     """
     check_format("onnx")
     if set(network.reads) != {"image"}:  # type: ignore[arg-type]
         raise UserError(
             f"export=onnx takes networks that read an image alone, but this one reads {', '.join(network.reads)}"  # type: ignore[arg-type]
+        )
+    predicts: Any = network.predicts
+    if not getattr(predicts, "exported", True):
+        raise UserError(
+            "export=onnx takes networks whose prediction is made of tensors, but this one predicts "
+            f"{predicts.reads_as}: a function that is asked at places; model=voxel has a graph, and "
+            "image=... writes meshes"
         )
     size = image_size(config["data"])
     assert size is not None  # a checkpoint without images is refused where it is loaded

@@ -1,5 +1,6 @@
 """What a run says when it ends: scores beside their reference rows, where everything lies, what to try next."""
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ HEADS = {
     "normal_consistency": "NC",
 }  # fmt: skip
 FURTHER: dict[str, dict[str, str]] = {  # title -> heads of a table that only some representations have
+    "intersection over union of the volumes; places that an extraction asked the field at": {
+        "iou": "IoU", "extraction_queries": "asked",
+    },
     "10,000 points of the predicted surface": {
         "fscore_1pct_10k": "F 1 %", "fscore_2pct_10k": "F 2 %", "fscore_5pct_10k": "F 5 %",
         "precision_5pct_10k": "P 5 %", "recall_5pct_10k": "R 5 %", "chamfer_l1_10k": "CD-L1",
@@ -193,5 +197,8 @@ def _share(value: float | None) -> str:
 def _number(column: str, value: float | None) -> str:
     if value is None:
         return "-"
-    digits = {"chamfer_l2sq": 5, "chamfer_l1": 4, "chamfer_l1_10k": 4, "emd": 4, "roughness": 1}.get(column, 3)
+    if math.isnan(value):  # of what nobody knows, such as the inside of an open mesh
+        return "-"
+    digits = {"chamfer_l2sq": 5, "chamfer_l1": 4, "chamfer_l1_10k": 4, "emd": 4, "roughness": 1,
+              "extraction_queries": 0}.get(column, 3)  # fmt: skip
     return f"{value:.{digits}f}"

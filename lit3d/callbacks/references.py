@@ -1,5 +1,6 @@
 """What recognition alone would answer, and how a model compares: retrieval, oracle, share of the gap, intervals."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -98,10 +99,15 @@ def paired_interval(
 def beats(
     rows: Sequence[Mapping[str, Any]], name: str, scores: Sequence[str], shares: Callable[[str], bool]
 ) -> dict[str, dict[str, float]]:
-    """Paired gains over the row `name`, positive where the model is better; `shares(score)` says if more is better."""
-    objects = [row["object"] for row in rows]
+    """Paired gains over the row `name`, positive where the model is better; `shares(score)` says if more is better.
+
+    Samples without a score, such as the IoU with an object whose inside is not known, are left out.
+    """
     signs = {k: 1.0 if shares(k) else -1.0 for k in scores if f"{name}/{k}" in rows[0]}
-    return {
-        k: paired_interval(np.array([sign * (row[k] - row[f"{name}/{k}"]) for row in rows]), objects)
-        for k, sign in signs.items()
-    }
+    found = {}
+    for k, sign in signs.items():
+        known = [row for row in rows if not math.isnan(row[k] - row[f"{name}/{k}"])]
+        if known:
+            gains = np.array([sign * (row[k] - row[f"{name}/{k}"]) for row in known])
+            found[k] = paired_interval(gains, [row["object"] for row in known])
+    return found

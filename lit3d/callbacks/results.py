@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import platform
 import subprocess
@@ -122,6 +123,8 @@ class Results(ResultsFile):
             truth, axes = batch["points"], batch.get("object_to_target")
             sets = self.beside.points(batch, split)
             found |= {k: module.metrics.score(p, truth, object_to_target=axes) for k, p in sets.items()}
+            for name, iou in self.beside.iou(batch, split).items():
+                found[name]["iou"] = iou
         self.names |= dict.fromkeys(found)
         return {f"{k}/": scores for k, scores in found.items()}
 
@@ -151,7 +154,7 @@ class Results(ResultsFile):
             means = {c: _means(part, own) for c, part in by_class.items()}
             summary[split] = _means(mine, own)
             summary[f"{split}_by_class"] = means
-            summary[f"{split}_mean_over_classes"] = {k: float(np.mean([m[k] for m in means.values()])) for k in own}
+            summary[f"{split}_mean_over_classes"] = {k: _mean([m[k] for m in means.values()]) for k in own}
             summary[f"{split}_coverage"] = 1 - summary[split]["failure"]
             summary[f"{split}_failures"] = int(sum(r["failure"] for r in mine))
             for row in self.names:
@@ -195,7 +198,13 @@ def gathered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _means(rows: list[dict[str, Any]], keys: list[str], names: dict[str, str] | None = None) -> dict[str, float]:
     names = names or {}
-    return {names.get(k, k): float(np.mean([row[k] for row in rows])) for k in keys}
+    return {names.get(k, k): _mean([row[k] for row in rows]) for k in keys}
+
+
+def _mean(values: list[float]) -> float:
+    """Over what is known: nobody can say an IoU with an object whose inside is not known. NaN where nothing is."""
+    known = [v for v in values if not math.isnan(v)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _rounded(value: Any) -> Any:

@@ -11,6 +11,7 @@ from lit3d.callbacks.clusters import Clusters
 from lit3d.callbacks.encoded import Encoded
 from lit3d.callbacks.kept import kept, of_rows
 from lit3d.callbacks.references import Neighbours
+from lit3d.callbacks.solids import retrieved_iou
 from lit3d.metrics import reference
 
 ROWS = ("mean_shape", "clustering", "retrieval", "retrieval_by_features", "oracle", "truth_resampled")
@@ -52,6 +53,14 @@ class ReferenceRows:
         if "spare_points" in batch and batch["spare_points"].shape[1] >= self.n:
             found["truth_resampled"] = batch["spare_points"][:, : self.n].contiguous()
         return {name: found[name] for name in ROWS if name in found}
+
+    def iou(self, batch: Mapping[str, Any], split: str) -> dict[str, Tensor]:
+        """(b,) IoU over a batch's queries of the rows that are solids: of retrieval by pixels alone."""
+        if "queries" not in batch:
+            return {}
+        neighbours, views = self.neighbours[split], zip(batch["object"], batch["view"].tolist(), strict=True)
+        rows = [neighbours.train.rows[neighbours.seen[view]] for view in views]
+        return {"retrieval": retrieved_iou(self.data.opened, rows, batch, self.data.frame)}
 
 
 def mean_shape_of(data: Any, points: int) -> torch.Tensor:

@@ -80,7 +80,7 @@ class ShapeDataModule(LoadedDataModule):
         train_objects: int | None = None,
         train_views: int | None = None,
         leave_out: str | Sequence[str] = (),
-        queries: int = 2048,
+        queries: int = 1024,
         near: float = 0.0,
         far: float = 0.1,
         validation_queries: int = 8192,

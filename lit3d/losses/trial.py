@@ -49,6 +49,9 @@ def _random(seed: int) -> dict[str, Tensor]:
             for k, c in (("depth", 1), ("mask_logits", 1), ("normal", 3), ("image", 3))}  # fmt: skip
     camera = torch.tensor([[[SIDE, 0, SIDE / 2], [0, SIDE, SIDE / 2], [0, 0, 1]]])
     rest = {"mask": maps["depth"] > 0, "intrinsics": camera}
+    places = torch.rand(1, POINTS, 3, generator=generator) - 0.5
+    values = places.norm(dim=2) - 0.3
+    rest |= {"logits": values, "distance": values, "queries": places, "occupancy": (values < 0).float()}
     return {"points": torch.rand(1, POINTS, 3, generator=generator) - 0.5, **maps, **rest}
 
 

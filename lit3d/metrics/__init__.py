@@ -9,6 +9,7 @@ from lit3d.metrics.depth_shape import (
     normal_scores,
     visible_chamfer_l1,
 )
+from lit3d.metrics.field import FieldMetrics, iou_of, volumetric_iou
 from lit3d.metrics.hypotheses import coverage, diversity
 from lit3d.metrics.mesh_quality import score_mesh
 from lit3d.metrics.meshes import MeshMetrics
@@ -38,9 +39,9 @@ from lit3d.metrics.running import (
 )
 
 __all__ = [
-    "PROTOCOLS", "ChamferDistance", "DepthMetrics", "EarthMoversDistance", "FScore", "MeshMetrics", "NormalConsistency",
-    "Precision", "Protocol", "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore", "boundary_f1",
-    "chamfer_l1", "chamfer_l2sq", "coverage", "depth_failure", "depth_scores", "distances", "diversity", "emd",
-    "flying_pixels", "fscore", "mask_iou", "normal_consistency", "normal_scores", "precision", "recall", "score_mesh",
-    "score_points", "score_protocols", "visible_chamfer_l1",
+    "PROTOCOLS", "ChamferDistance", "DepthMetrics", "EarthMoversDistance", "FScore", "FieldMetrics", "MeshMetrics",
+    "NormalConsistency", "Precision", "Protocol", "Recall", "SampleMean", "ScoreTable", "SetMetrics", "SetScore",
+    "boundary_f1", "chamfer_l1", "chamfer_l2sq", "coverage", "depth_failure", "depth_scores", "distances",
+    "diversity", "emd", "flying_pixels", "fscore", "iou_of", "mask_iou", "normal_consistency", "normal_scores",
+    "precision", "recall", "score_mesh", "score_points", "score_protocols", "visible_chamfer_l1", "volumetric_iou",
 ]  # fmt: skip

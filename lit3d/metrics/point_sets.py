@@ -108,7 +108,7 @@ def is_failure(pred: Float[Tensor, "b n 3"]) -> Bool[Tensor, " b"]:
 def more_is_better(name: str) -> bool:
     """True for shares and cosines, False for distances and angles; `name` may carry a prefix such as `occnet/`."""
     shares = ("fscore", "precision", "recall", "normal_consistency", "modes_covered", "all_modes", "answers_on_modes",
-              "delta", "mask_iou", "boundary_f1")  # fmt: skip
+              "delta", "iou", "mask_iou", "boundary_f1")  # fmt: skip
     score = name.rsplit("/", 1)[-1]
     return score.startswith(shares) or score.endswith("deg")  # of normals: the share under so many degrees
 

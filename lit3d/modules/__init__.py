@@ -2,6 +2,7 @@
 
 from lit3d.modules.base import CHECKPOINT_FORMAT, ReconstructionModule
 from lit3d.modules.depth import DepthModule
+from lit3d.modules.field import FieldModule, OccupancyModule, VoxelModule
 from lit3d.modules.free_points import FreePointsModule
 from lit3d.modules.given import GivenModule
 from lit3d.modules.mesh_deform import MeshDeformModule
@@ -11,11 +12,14 @@ from lit3d.modules.schedules import constant, cosine, one_cycle, step, warmup_co
 __all__ = [
     "CHECKPOINT_FORMAT",
     "DepthModule",
+    "FieldModule",
     "FreePointsModule",
     "GivenModule",
     "MeshDeformModule",
+    "OccupancyModule",
     "PointSetModule",
     "ReconstructionModule",
+    "VoxelModule",
     "constant",
     "cosine",
     "one_cycle",

@@ -10,8 +10,10 @@ from lit3d.networks.encoders import (
 )
 from lit3d.networks.heads import FullyConnectedHead, HourglassHead, TwoBranchHead, UpconvolutionHead
 from lit3d.networks.mesh_deform import MeshDeformNet
+from lit3d.networks.occupancy import OccupancyNet
 from lit3d.networks.pointset import PointSetNet
 from lit3d.networks.refined import RefinedHead
+from lit3d.networks.voxel import VoxelNet
 
 __all__ = [
     "DepthNet",
@@ -20,6 +22,7 @@ __all__ = [
     "HourglassHead",
     "HubEncoder",
     "MeshDeformNet",
+    "OccupancyNet",
     "PaperEncoder",
     "PointSetNet",
     "RefinedHead",
@@ -27,4 +30,5 @@ __all__ = [
     "SmallEncoder",
     "TwoBranchHead",
     "UpconvolutionHead",
+    "VoxelNet",
 ]

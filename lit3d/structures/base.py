@@ -18,6 +18,7 @@ class Structure:
     tensors: ClassVar[tuple[str, ...]] = ()  # the names that losses may read
     reads_as: ClassVar[str] = "nothing"  # for sentences: "model 'x' predicts ..."
     has_normals: ClassVar[bool] = False  # whether `surface` gives normals: then true ones are read, too
+    exported: ClassVar[bool] = True  # whether the named tensors are all of it, so that a graph can give them
     solid: ClassVar[bool] = False  # whether `to_trimesh` gives closed surfaces: pictures and files show their triangles
 
     @property

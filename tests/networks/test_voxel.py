@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from lit3d.errors import UserError
+from lit3d.networks import SmallEncoder, VoxelNet
+from lit3d.networks.voxel import DeconvolutionHead
+
+
+def net(**options):
+    torch.manual_seed(0)
+    encoder = SmallEncoder(channels=(4, 8), code=12, image_size=16)
+    return VoxelNet(encoder, **({"resolution": 16, "channels": (8, 6)} | options))
+
+
+@pytest.mark.parametrize("resolution", [16, 17, 20, 32, 48, 64])
+def test_any_resolution(resolution):
+    head = DeconvolutionHead(12, resolution, (4, 4, 3, 2))
+    assert head(torch.rand(2, 12)).shape == (2, resolution, resolution, resolution)
+
+
+@pytest.mark.parametrize(("options", "sentence"), [
+    ({"resolution": 15}, "from 16 to 64, got 15"), ({"resolution": 65}, "from 16 to 64, got 65"),
+    ({"resolution": 32}, "at least 3 numbers"), ({"channels": (0, 2)}, "above 0"),
+])  # fmt: skip
+def test_sizes_that_cannot_be(options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        net(**options)
+
+
+def test_every_weight_is_trained_by_queries():
+    network = net()
+    given = {"image": torch.rand(2, 3, 16, 16), "queries": torch.rand(2, 4000, 3) - 0.5}
+    network(given).logits.square().sum().backward()
+    assert [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_logits_are_float32_under_autocast():
+    network, given = net().eval(), {"image": torch.rand(2, 3, 16, 16)}
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(given)
+    assert half.grid.dtype == torch.float32
+    torch.testing.assert_close(half.grid, network(given).grid, atol=0.02, rtol=0.05)
