@@ -7,7 +7,7 @@ the same test views to networks.
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,22 +42,21 @@ def entry(given: Structure, convert: Callable[[], trimesh.Trimesh], truth: Truth
     return row | {"failed": False} | of_mesh(mesh, truth), mesh
 
 
-def perfect(shapes: Iterable[tuple[str, Shape]], picture: Path | None = None) -> list[Row]:
-    """All roads of all shapes; the first one's meshes as a picture."""
-    rows: list[Row] = []
+def perfect(shapes: Iterable[tuple[str, Shape]], picture: Path | None = None) -> Iterator[list[Row]]:
+    """All roads, shape by shape; the first one's meshes as a picture."""
     for name, shape in shapes:
-        rows.append({"road": "truth against truth", "object": name} | of_points(*shape.other, shape.truth))
+        rows: list[Row] = [{"road": "truth against truth", "object": name} | of_points(*shape.other, shape.truth)]
         pictures = {"truth": figure.shaded(whole(shape), shape.camera)}
         for road in roads(shape):
             row, mesh = entry(road.given, road.convert, shape.truth)
             rows.append({"road": road.name, "object": name} | row)
             if mesh is not None and picture is not None:
                 pictures[road.name] = figure.shaded(mesh, shape.camera)
+            print(f"{name}: {road.name}", flush=True)
         if picture is not None:
             figure.save(pictures, picture)
             picture = None
-        print(f"{name}: {len(rows)} lines", flush=True)
-    return rows
+        yield rows
 
 
 def whole(shape: Shape) -> trimesh.Trimesh:
@@ -107,15 +106,19 @@ def main() -> None:
     arguments.add_argument("--views", type=int, default=12, help="test views of the checkpoints' data, one an object")
     arguments.add_argument("--out", type=Path, default=HERE)
     options = arguments.parse_args()
+    found: Iterable[list[Row]]
     if options.checkpoints:
         from experiments.to_mesh.predicted import predicted
 
         name = "predicted"
-        rows = predicted(options.checkpoints, options.data, options.views, options.out / f"{name}.png")
+        found = [predicted(options.checkpoints, options.data, options.views, options.out / f"{name}.png")]
     else:
         name = "ledger"
-        rows = perfect(grammar(options.each, options.categories, options.samples), options.out / f"{name}.png")
-    write_table(options.out / f"{name}.csv", rows)
+        found = perfect(grammar(options.each, options.categories, options.samples), options.out / f"{name}.png")
+    rows: list[Row] = []
+    for further in found:  # what is known is on disk after each shape
+        rows += further
+        write_table(options.out / f"{name}.csv", rows)
     show("before (<) and after; means over shapes", [shown(row) for row in means(rows)])
 
 

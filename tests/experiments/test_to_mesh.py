@@ -9,11 +9,10 @@ import trimesh
 
 from experiments.to_mesh import ledger
 from experiments.to_mesh.roads import HALF, Known, roads, shape_of, voxels
-from experiments.to_mesh.scoring import Truth, of_mesh, of_structure
+from experiments.to_mesh.scoring import Truth, as_shape, of_mesh, of_structure
 from lit3d.errors import UserError
 from lit3d.structures import PointSet, VoxelGrid
 from lit3d.synthesis.pipeline import prepared
-from lit3d.synthesis.shape import Shape
 
 SIDES = (1.0, 0.6, 0.5)
 
@@ -21,15 +20,13 @@ SIDES = (1.0, 0.6, 0.5)
 @pytest.fixture(scope="module")
 def box():
     mesh = trimesh.creation.box(SIDES)
-    faces = np.asarray(mesh.faces, np.int64)
-    shape = Shape(np.asarray(mesh.vertices), faces, np.ones((len(faces), 3), np.float32), np.zeros(len(faces), np.int32))
-    return shape_of(prepared(shape), 2000, 1500)
+    return shape_of(prepared(as_shape(mesh)), 2000, 1500)
 
 
 @pytest.fixture(scope="module")
 def rows(box, tmp_path_factory):
     picture = tmp_path_factory.mktemp("ledger") / "ledger.png"
-    found = ledger.perfect([("box", box)], picture)
+    (found,) = ledger.perfect([("box", box)], picture)
     assert picture.stat().st_size > 10_000
     return {row["road"]: row for row in found}
 
@@ -50,8 +47,8 @@ def test_a_finer_grid_costs_less(rows):
 
 
 def test_scores_before_are_those_of_the_representation(box):
-    half = VoxelGrid(torch.zeros(1), 0.55, torch.where(torch.arange(64)[:, None, None] < 32, 1.0, -1.0).expand(1, 64, 64, 64))
-    given = of_structure(half, box.truth)["iou"]
+    halves = torch.where(torch.arange(64)[:, None, None] < 32, 1.0, -1.0).expand(1, 64, 64, 64)
+    given = of_structure(VoxelGrid(torch.zeros(1), 0.55, halves), box.truth)["iou"]
     inside = box.truth.occupancy[0] > 0.5
     left = box.truth.queries[0, :, 0] < 0
     assert given == pytest.approx(float((inside & left).sum() / (inside | left).sum()), abs=0.01)
