@@ -69,14 +69,29 @@ def train_variants(
         description: for --help.
         given: arguments; None: the command line's.
     """
+    train_chosen(variants, name, variant_parser(variants, name, description).parse_args(given))
+
+
+def variant_parser(
+    variants: Mapping[str, Sequence[str]], name: str, description: str | None
+) -> argparse.ArgumentParser:
+    """Arguments of `train_variants`, for experiments that add their own."""
+
+    def chosen(text: str) -> list[str]:
+        if unknown := [v for v in _list(text) if v not in variants]:
+            raise argparse.ArgumentTypeError(f"no such variant: {', '.join(unknown)}; there are {', '.join(variants)}")
+        return _list(text)
+
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="as for python -m lit3d.run")
-    parser.add_argument("--only", type=_list, default=list(variants), help=f"of {','.join(variants)}")
+    parser.add_argument("--only", type=chosen, default=list(variants), help=f"of {','.join(variants)}")
     parser.add_argument("--seeds", type=_list, default=["0"], help="such as 0,1,2")
     parser.add_argument("--out", type=Path, default=Path("outputs") / name)
-    arguments = parser.parse_args(given)
-    if unknown := [v for v in arguments.only if v not in variants]:
-        parser.error(f"no such variant: {', '.join(unknown)}; there are {', '.join(variants)}")
+    return parser
+
+
+def train_chosen(variants: Mapping[str, Sequence[str]], name: str, arguments: argparse.Namespace) -> None:
+    """Train what parsed arguments choose of the variants."""
     common = ("logger=csv", "callbacks.media.every=0")
     for seed in arguments.seeds:
         for variant in arguments.only:

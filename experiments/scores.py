@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lit3d.callbacks.references import paired_interval
 from lit3d.callbacks.results import write_atomically
 
 Row = dict[str, Any]
+Digits = Callable[[str], int]  # how many a score is shown with
 
 
 def interval(values: Mapping[str, Sequence[float]]) -> Row:
@@ -25,11 +26,11 @@ def interval(values: Mapping[str, Sequence[float]]) -> Row:
 
 
 def per_object(folder: Path, score: str) -> dict[str, float]:
-    """Mean over the views of each test object of a run; empty where it has no such score."""
+    """Mean over the views of each test object of a run; without objects that have no such score, or NaN."""
     found = defaultdict(list)
     with (folder / "per_sample.csv").open(encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
-            if row["split"] == "test" and score in row:
+            if row["split"] == "test" and not math.isnan(float(row.get(score, "nan"))):
                 found[row["object"]].append(float(row[score]))
     return {name: float(np.mean(values)) for name, values in found.items()}
 
@@ -58,6 +59,32 @@ def _joined(tables: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
         for name, value in table.items():
             found[name].append(value)
     return dict(found)
+
+
+def score_rows(runs: Mapping[str, Sequence[Path]], scores: Iterable[str]) -> list[Row]:
+    """A row for each score and variant that has it: `compared` with the columns `variant`, `seeds` and `score`."""
+    return [{"variant": variant, "seeds": len(runs[variant]), "score": score} | found
+            for score in scores for variant, found in compared(runs, score).items()]  # fmt: skip
+
+
+def wide(rows: Sequence[Row], heads: Mapping[str, str], digits: Digits) -> list[Row]:
+    """A line for each variant of `score_rows`: mean and spread of each score under its head."""
+    lines: dict[str, Row] = {}
+    for row in rows:
+        number, spread = digits(row["score"]), row.get("spread", math.nan)
+        text = f"{row['mean']:.{number}f}" + ("" if math.isnan(spread) else f" ±{spread:.{number}f}")
+        lines.setdefault(row["variant"], {"": row["variant"]})[heads[row["score"]]] = text
+    return list(lines.values())
+
+
+def differences(rows: Sequence[Row], heads: Mapping[str, str], digits: Digits) -> list[Row]:
+    """A line for each variant but the first: the difference of the scores that have a head, with its interval."""
+    lines: dict[str, Row] = {}
+    for row in (r for r in rows if r["score"] in heads and r["variant"] != rows[0]["variant"]):
+        number = digits(row["score"])
+        mean, low, high = (f"{row[f'difference_{k}']:+.{number}f}" for k in ("mean", "low", "high"))
+        lines.setdefault(row["variant"], {"": row["variant"]})[heads[row["score"]]] = f"{mean} ({low} to {high})"
+    return list(lines.values())
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:

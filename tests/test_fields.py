@@ -131,8 +131,8 @@ def test_choices_train_and_load(datasets, tmp_path, kind, choice):
 @pytest.mark.parametrize(("overrides", "sentence"), [
     (["model.field=sdf"], "loss 'bce' reads 'logits', but model 'occupancy' predicts a field.*losses that fit: sdf"),
     (["loss=cd"], "loss 'cd' reads 'points', but model 'occupancy' predicts a field.*losses that fit: bce"),
-    (["loss=sdf", "model.field=sdf", "loss.sdf.truncation=0"], "truncation of signed distances must be above 0"),
-    (["model.resolution=100"], "model.resolution must be 2 to 32"),
+    (["loss=sdf", "model.field=sdf", "loss.sdf.truncation=-0.1"], "truncation of signed distances must be above 0"),
+    (["model.resolution=99"], "model.resolution must be 2 to 32"),
 ])  # fmt: skip
 def test_what_cannot_work_stops_before_training(datasets, tmp_path, overrides, sentence):
     with pytest.raises(UserError, match=sentence):

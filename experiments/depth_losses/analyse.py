@@ -11,7 +11,6 @@ each with the mean over its views and the seeds. The spread is the standard devi
 
 import argparse
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from experiments.depth_losses.figure import draw_errors, draw_predictions
 from experiments.depth_losses.variants import VARIANTS
 from experiments.runs import by_variant
-from experiments.scores import Row, compared, show, write_table
+from experiments.scores import Row, differences, score_rows, show, wide, write_table
 
 HERE = Path(__file__).parent
 DEPTH, NORMAL = "abs_rel", "depth_normal_angle"  # which error of each kind the verdict and the figure are about
@@ -29,18 +28,9 @@ HEADS = {
     "depth_normal_30deg": "< 30", "normal_angle": "head", "flying_pixels_median": "flying*",
     "visible_chamfer_l1": "vis. CD", "boundary_f1": "edge F1", "mask_iou": "IoU",
 }  # fmt: skip
-DIFFERENCES = (
+COMPARED = (
     DEPTH, "abs_rel_median", NORMAL, "depth_normal_angle_forward", "flying_pixels_median", "visible_chamfer_l1",
 )  # fmt: skip
-
-
-def score_rows(runs: Mapping[str, Sequence[Path]]) -> list[Row]:
-    """A row for each score and loss that has it."""
-    rows = []
-    for score in HEADS:
-        for variant, found in compared(runs, score).items():
-            rows.append({"variant": variant, "seeds": len(runs[variant]), "score": score} | found)
-    return rows
 
 
 def reference_rows(results: Mapping[str, Any]) -> list[Row]:
@@ -49,27 +39,6 @@ def reference_rows(results: Mapping[str, Any]) -> list[Row]:
     maps = {name: row["mean"] for name, row in found.items() if DEPTH in row["mean"]}
     return [{"variant": name.replace("_", " "), "score": s, "mean": mean[s]} for s in HEADS
             for name, mean in maps.items() if s in mean]  # fmt: skip
-
-
-def wide(rows: Sequence[Row]) -> list[Row]:
-    """A line for each loss or reference: mean and spread of each score."""
-    lines: dict[str, Row] = {}
-    for row in rows:
-        digits = 1 if "angle" in row["score"] else 3
-        spread = row.get("spread", math.nan)
-        text = f"{row['mean']:.{digits}f}" + ("" if math.isnan(spread) else f" ±{spread:.{digits}f}")
-        lines.setdefault(row["variant"], {"": row["variant"]})[HEADS[row["score"]]] = text
-    return list(lines.values())
-
-
-def differences(rows: Sequence[Row]) -> list[Row]:
-    """A line for each loss but the first: the difference of some scores with its interval."""
-    lines: dict[str, Row] = {}
-    for row in (r for r in rows if r["score"] in DIFFERENCES and r["variant"] != rows[0]["variant"]):
-        digits = 1 if "angle" in row["score"] else 4
-        mean, low, high = (f"{row[f'difference_{k}']:+.{digits}f}" for k in ("mean", "low", "high"))
-        lines.setdefault(row["variant"], {"": row["variant"]})[HEADS[row["score"]]] = f"{mean} ({low} to {high})"
-    return list(lines.values())
 
 
 def verdict(rows: Sequence[Row]) -> list[str]:
@@ -100,12 +69,14 @@ def analyse(folder: Path, out: Path) -> list[str]:
     runs = by_variant(folder, tuple(VARIANTS), "python -m experiments.depth_losses.train")
     results = {v: [json.loads((f / "results.json").read_text()) for f in folders] for v, folders in runs.items()}
     referenced = (one for found in results.values() for one in found if "references" in one)
-    rows, references = score_rows(runs), reference_rows(next(referenced, {}))
+    rows, references = score_rows(runs, HEADS), reference_rows(next(referenced, {}))
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "scores.csv", [*rows, *references])
     columns = ["", *dict.fromkeys(HEADS[score] for score in HEADS if any(r["score"] == score for r in rows))]
-    show("scores: mean ± spread over seeds; AbsRel* aligned by the median", wide([*rows, *references]), columns)
-    show(f"less {rows[0]['variant']}: mean (95 % interval over objects)", differences(rows))
+    lines = wide([*rows, *references], HEADS, lambda score: 1 if "angle" in score else 3)
+    show("scores: mean ± spread over seeds; AbsRel* aligned by the median", lines, columns)
+    lines = differences(rows, {s: HEADS[s] for s in COMPARED}, lambda score: 1 if "angle" in score else 4)
+    show(f"less {rows[0]['variant']}: mean (95 % interval over objects)", lines)
     floor = {r["score"]: r["mean"] for r in references if r["variant"] == "true visible surface"}.get(NORMAL)
     pairs = {v: [(one["test"][DEPTH], one["test"][NORMAL]) for one in found] for v, found in results.items()}
     draw_errors(pairs, floor, out / "errors.png")

@@ -7,38 +7,27 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from torch.utils.data import default_collate
 
 from experiments.depth_losses.variants import VARIANTS
+from experiments.sheets import first_views, noted, test_data
 from lit3d import drawing, ops
-from lit3d.build import instantiate, load_module
+from lit3d.build import load_module
 from lit3d.callbacks.views import look
 from lit3d.metrics.depth_shape import angles
 from lit3d.ops.depth import edge_band, unproject, valid_depth
 from lit3d.structures import DepthMap
 from lit3d.structures.depth_map import geometric_normals
 
-PICKED = ("chair", "mug", "airplane", "car")  # categories that are shown where a dataset has them
 KEYS = ("image", "depth", "normal", "mask", "intrinsics", "pose", "points")
 SIZE = 192  # side of a cell, a multiple of the picture's
 WIDE = 1.2  # of the view from the side, in units of the longest side
 RADIUS = 0.05  # from which on a pixel is flying
 NEAR, FLYING = (0.42, 0.55, 0.72), (0.86, 0.16, 0.12)
 COLOURS = ("#444444", "#d0392b", "#e08e1b", "#9b6fc4", "#2b6cb0", "#2f9e60", "#17a2b8")
-
-
-def samples(module: Any, count: int = len(PICKED)) -> list[Any]:
-    """The first test view of `count` categories of the dataset that a module was trained on: `PICKED`, then others."""
-    data = instantiate(module.config["data"], seed=module.config["seed"])
-    data.setup()
-    dataset = data.dataset("test", keys=KEYS)
-    first = {data.opened.category(name): i for i, (name, _) in reversed(list(enumerate(dataset.rows)))}
-    chosen = [category for category in dict.fromkeys((*PICKED, *sorted(first))) if category in first]
-    return [dataset[first[category]] for category in chosen[:count]]
 
 
 class Shown(NamedTuple):
@@ -110,7 +99,7 @@ def draw_predictions(runs: Mapping[str, Path], path: Path) -> None:
         path: of the picture.
     """
     modules = {variant: load_module(folder / "checkpoints" / "best.ckpt") for variant, folder in runs.items()}
-    chosen = samples(next(iter(modules.values())))
+    chosen = first_views(test_data(next(iter(modules.values()))), KEYS)
     batches = [default_collate([sample]) for sample in chosen]
     columns = {"truth": [shown(b["depth"], valid_depth(b["depth"], b["mask"]), b) for b in batches]}
     columns |= {variant: predictions(module, chosen) for variant, module in modules.items()}
@@ -122,14 +111,6 @@ def draw_predictions(runs: Mapping[str, Path], path: Path) -> None:
             rows.append([first[j], *(noted(found[i].cells[j], found[i].notes[j]) for found in columns.values())])
             notes.append(f"{sample['category']}: {what}" if j == 0 else what)
     drawing.save_image(drawing.grid(rows, ["", *columns], notes), path)
-
-
-def noted(cell: np.ndarray, text: str) -> np.ndarray:
-    """A cell with a line in its lower left corner."""
-    picture = Image.fromarray(cell)
-    font = ImageFont.load_default(14)
-    ImageDraw.Draw(picture).text((3, SIZE - 2), text, (0, 0, 0), font, "ls", stroke_width=2, stroke_fill="white")
-    return np.asarray(picture)
 
 
 def draw_errors(runs: Mapping[str, Sequence[tuple[float, float]]], floor: float | None, path: Path) -> None:

@@ -102,13 +102,13 @@ class VoxelModule(FieldModule):
 
         Each voxel holds the mean occupancy of the queries around its centre, and the solid is where that is above
         `SHARE`. With few queries a voxel (fewer than 8 or so, at 64 voxels a side) the row is too good: it has seen the
-        places that it is scored at.
+        places that it is scored at. Of an object whose inside nobody knows it is empty.
         """
         found = super().rows(batch)
-        if "queries" not in batch or bool(batch["occupancy"].isnan().any()):
+        if "queries" not in batch:
             return found
         half, size = self.network.bound, self.network.resolution
-        sums, weights = splat(batch["queries"], batch["occupancy"], size, half)  # type: ignore[arg-type]
+        sums, weights = splat(batch["queries"], batch["occupancy"].nan_to_num(), size, half)  # type: ignore[arg-type]
         truth = sums / weights.clamp_min(1e-6)
         level = truth.new_full((len(truth),), SHARE)
         return found | {"ceiling": VoxelGrid(level, half, truth)}  # type: ignore[arg-type]

@@ -13,8 +13,8 @@ from lit3d.networks.decoders import decoder
 from lit3d.structures import OccupancyField
 
 FIELDS = ("occupancy", "sdf")
-# An object's cube; turned as cameras see them, 99 of 100 objects lie whole within the second, and of the others a corner
-# sticks out (0.87 would hold any, and make every voxel and cell a sixth larger).
+# An object's cube; turned as cameras see them, 99 of 100 objects lie whole within the second, and of the others a
+# corner sticks out (0.87 would hold any, and make every voxel and cell a sixth larger).
 HALVES = {"object": 0.55, "viewer": 0.75}
 
 
@@ -98,7 +98,7 @@ class OccupancyNet(nn.Module):
         """Only the code is computed here: the decoder runs where the field is asked."""
         code = encode(self.encoder, batch, self.camera).code
         return OccupancyField(
-            self.level.expand(len(code)), self.bound, code, self.decoder, resolution=self.resolution,
+            self.level.expand(code.shape[0]), self.bound, code, self.decoder, resolution=self.resolution,
             refine=self.refine, queries=batch.get("queries"),
         )  # fmt: skip
 

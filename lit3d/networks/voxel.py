@@ -96,7 +96,7 @@ class VoxelNet(nn.Module):
     def forward(self, batch: Mapping[str, Any]) -> VoxelGrid:
         """All voxels of an image."""
         grid = self.head(encode(self.encoder, batch, self.camera).code)
-        return VoxelGrid(self.level.expand(len(grid)), self.bound, grid, queries=batch.get("queries"))
+        return VoxelGrid(self.level.expand(grid.shape[0]), self.bound, grid, queries=batch.get("queries"))
 
     def code(self, batch: Mapping[str, Any]) -> Float[Tensor, "b c"]:
         """What the encoder makes of each image: retrieval by features compares these."""

@@ -1,7 +1,6 @@
 """The comparison of losses on tiny runs, and its numbers on made ones."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -9,32 +8,17 @@ import torch
 from PIL import Image
 
 from experiments.depth_losses import figure
-from experiments.depth_losses.analyse import analyse, differences, score_rows, verdict, wide
+from experiments.depth_losses.analyse import HEADS, analyse, verdict
 from experiments.depth_losses.variants import VARIANTS
 from experiments.runs import by_variant, train_variants
-from experiments.scores import compared, per_object
+from experiments.scores import compared, differences, per_object, score_rows, wide
 from lit3d.build import build_module, plain
 from lit3d.config import compose
 from lit3d.errors import UserError
 
 
-def write_run(folder, scores):
-    """A run whose test views have these scores: {score: {object: one number a view}}."""
-    folder.mkdir(parents=True)
-    test = {score: float(np.mean([v for views in found.values() for v in views])) for score, found in scores.items()}
-    (folder / "results.json").write_text(json.dumps({"test": test}))
-    with (folder / "per_sample.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, ["split", "object", *scores])
-        writer.writeheader()
-        for name, views in next(iter(scores.values())).items():
-            for i in range(len(views)):
-                row = {"split": "test", "object": name} | {s: found[name][i] for s, found in scores.items()}
-                writer.writerow(row)
-            writer.writerow({"split": "val", "object": name} | dict.fromkeys(scores, 1e6))
-
-
 @pytest.fixture
-def made(tmp_path):
+def made(tmp_path, write_run):
     """Two losses with two seeds: the second cuts angles by a quarter and changes no depth."""
     objects = {f"o{i}": [10.0 + i, 12.0 + i] for i in range(8)}
     for seed in (0, 1):
@@ -73,14 +57,16 @@ def test_objects_are_compared_in_pairs_over_views_and_seeds(made):
 
 
 def test_the_verdict_says_what_a_loss_does_to_normals_and_at_which_depth_error(made):
-    rows = score_rows(made)
+    rows = score_rows(made, HEADS)
     (line,) = verdict(rows)
     assert line.startswith("l1_normal cuts the normal error by 24% (")
     assert "15.0 to 11.4 degrees) at equal depth error (abs_rel 0.0550, of l1 0.0550" in line
-    (other,) = verdict(score_rows(dict(reversed(made.items()))))
+    (other,) = verdict(score_rows(dict(reversed(made.items())), HEADS))
     assert other.startswith("l1 raises the normal error by 32% (")
-    assert wide(rows)[1] == {"": "l1_normal", "AbsRel": "0.055 ±0.007", "angle": "11.4 ±0.7", "head": "11.4 ±0.7"}
-    assert differences(rows)[0]["AbsRel"] == "+0.0000 (+0.0000 to +0.0000)"
+    line = wide(rows, HEADS, lambda score: 1 if "angle" in score else 3)[1]
+    assert line == {"": "l1_normal", "AbsRel": "0.055 ±0.007", "angle": "11.4 ±0.7", "head": "11.4 ±0.7"}
+    (line,) = differences(rows, {"abs_rel": "AbsRel"}, lambda _: 4)
+    assert line == {"": "l1_normal", "AbsRel": "+0.0000 (+0.0000 to +0.0000)"}
     rows[1] |= {"difference_low": 0.001, "difference_high": 0.002}
     assert "at more depth error" in verdict(rows)[0]
 

@@ -1,0 +1,1 @@
+"""Which representation of 3D shape should one predict from one image?"""
