@@ -10,7 +10,7 @@ from PIL import Image
 from lit3d import drawing, mesh_drawing
 from lit3d.synthesis.cameras import Camera
 
-SIZE, COLUMNS, TURN = 190, 6, 65.0  # TURN: degrees away from the camera of the depth maps, which shows what they miss
+SIZE, COLUMNS, TURN = 190, 5, 65.0  # TURN: degrees away from the camera of the depth maps, which shows what they miss
 CLOTH = np.array([0.62, 0.74, 0.88])
 
 
