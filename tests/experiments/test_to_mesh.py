@@ -20,7 +20,7 @@ SIDES = (1.0, 0.6, 0.5)
 @pytest.fixture(scope="module")
 def box():
     mesh = trimesh.creation.box(SIDES)
-    return shape_of(prepared(as_shape(mesh)), 2000, 1500)
+    return shape_of(prepared(as_shape(mesh)), 8000, 2000)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def test_a_mesh_that_is_the_truth_scores_as_it():
     normals = torch.from_numpy(np.asarray(mesh.face_normals)[faces]).float()[None]
     row = of_mesh(mesh, Truth(torch.from_numpy(points).float()[None], normals, queries, inside))
     assert (row["iou"], row["watertight"]) == (1, True)
-    assert row["fscore_5pct"] == 1
-    assert row["normal_consistency"] > 0.97
+    assert row["fscore_5pct"] > 0.99
+    assert row["normal_consistency"] > 0.95
 
 
 def test_voxels_hold_shares_and_the_field_distances(box):
