@@ -1,6 +1,7 @@
 """Pictures of meshes: shaded triangles with their edges, inside-out ones in red."""
 
 import numpy as np
+import trimesh
 
 from lit3d import drawing
 from lit3d.structures import Structure
@@ -75,9 +76,16 @@ def two_views(
     """
     if not prediction.solid:
         return drawing.two_views(points, intrinsics, pose, up, size, image_size)
-    scaled, shape = intrinsics.copy(), prediction.to_trimesh(i)
+    return views_of(prediction.to_trimesh(i), intrinsics, pose, up, size, image_size)  # type: ignore[arg-type]
+
+
+def views_of(
+    shape: trimesh.Trimesh, intrinsics: np.ndarray, pose: np.ndarray, up: np.ndarray, size: int, image_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A mesh in the target frame from the input's view, and turned by 90 degrees about `up`."""
+    scaled = intrinsics.copy()
     scaled[:2] *= size / image_size
-    vertices, faces = np.asarray(shape.vertices), np.asarray(shape.faces)  # type: ignore[union-attr]
+    vertices, faces = np.asarray(shape.vertices), np.asarray(shape.faces)
     colours = drawing.colours_by_depth(vertices @ pose[:3, :3].T)
     cameras = [drawing.turned(vertices, angle, up) @ pose[:3, :3].T + pose[:3, 3] for angle in (0.0, 90.0)]
     front, turned = (draw_mesh(camera, faces, scaled, size, colours) for camera in cameras)

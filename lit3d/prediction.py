@@ -8,18 +8,21 @@ from typing import Any
 
 import numpy as np
 import torch
+import trimesh
 from rich.progress import track
 
 from lit3d import drawing, mesh_drawing, photos
 from lit3d.build import image_size, load_image_module
 from lit3d.callbacks import write_atomically
-from lit3d.errors import UserError
+from lit3d.errors import UserError, did_you_mean
 from lit3d.export import check_format, export_onnx
 from lit3d.shape_files import write_maps, write_shape
+from lit3d.structures import Structure
 
 SHEET = "predictions.png"
 CROPS = {3: "crop_left_top_side", 4: "crop_left_top_width_height"}  # in the record, by how many numbers
 DRAWN = 2048  # points of a surface without a number of its own
+FORMS = ("mesh", "blocks")  # of `to`
 SHEET_ROWS = 24  # more would make a picture that nothing shows
 
 
@@ -40,6 +43,7 @@ def predict(config: dict[str, Any]) -> list[Path]:
             f"answers={config['answers']}: this network has one answer to an image, because it reads no random vector; "
             "python -m lit3d.run model.hypotheses=4 trains one that has several"
         )
+    _check_form(config.get("to"), module.network.predicts)
     predicted = _predict_images(module, config) if config["image"] else []
     exported = export_onnx(module.network, module.config, Path(config["out"])) if config["export"] else []
     return predicted + exported
@@ -48,6 +52,13 @@ def predict(config: dict[str, Any]) -> list[Path]:
 def _check_count(answers: Any) -> None:
     if not isinstance(answers, int) or answers < 1:
         raise UserError(f"answers is the number of answers to each image, at least 1, got {answers}")
+
+
+def _check_form(to: Any, predicts: type[Structure]) -> None:
+    if to is not None and to not in FORMS:
+        raise UserError(f"to must be mesh, blocks or null, got {to!r}.{did_you_mean(str(to), FORMS)}")
+    if to == "blocks" and not predicts.has_blocks:
+        raise UserError(f"to=blocks draws the sides of voxels, but this network predicts {predicts.reads_as}: to=mesh")
 
 
 def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
@@ -73,7 +84,7 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
         try:
             photo = _photo(path, mask, size, camera["fill"])
             answers = _forward(module, photo, camera, config["answers"])
-            files, heads, views = write(photo, answers, camera, module, out, config["picture_size"])
+            files, heads, views = write(photo, answers, camera, module, out, config["picture_size"], config.get("to"))
             first, *further = views
             rows[photo.name] = [[drawing.fitted(photo.whole, config["picture_size"]), *first],
                                 *([_blank(row[0]), *row] for row in further)]  # fmt: skip
@@ -82,8 +93,7 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
             if len(paths) == 1:
                 raise
             skipped.append(str(error))
-    for reason in skipped:
-        print(f"left out: {reason}")
+    _say_skipped(skipped, len(paths))
     if not written:
         raise UserError("none of the images could be used")
     if len(paths) > 1:
@@ -93,6 +103,13 @@ def _predict_images(module: Any, config: dict[str, Any]) -> list[Path]:
         drawing.save_image(picture, out / SHEET)
         written.append(out / SHEET)
     return written
+
+
+def _say_skipped(reasons: list[str], count: int) -> None:
+    for reason in reasons:
+        print(f"left out: {reason}")
+    if reasons:
+        print(f"{len(reasons)} of {count} images are left out")
 
 
 def _photo(path: Path, mask: Path | None, size: tuple[int, int], fill: float | None) -> photos.Photo:
@@ -166,34 +183,38 @@ def _blank(picture: np.ndarray) -> np.ndarray:
 
 
 def write(
-    photo: photos.Photo, answers: Sequence[Any], camera: dict[str, Any], module: Any, out: Path, size: int
+    photo: photos.Photo, answers: Sequence[Any], camera: dict[str, Any], module: Any, out: Path, size: int,
+    to: str | None = None,
 ) -> tuple[list[Path], list[str], list[list[np.ndarray]]]:
     """One prediction as .ply (target frame), .glb (y up), .png and .json; several answers as numbered .ply and .glb.
 
-    What a prediction has in the pixels of the image, such as depth, is written as .npy and .png, too.
+    What a prediction has in the pixels of the image, such as depth, is written as .npy and .png, too. With `to` shapes
+    and pictures are triangles, and the .json says how they were made.
 
     Returns:
         The files; heads and rows of pictures: input and prediction; of several answers, the input's view of all in one
         row, and below it the other view.
 
     Raises:
-        UserError: an answer is empty or not finite.
+        UserError: an answer is empty or not finite, or cannot be made a mesh.
     """
-    shapes = [answer.to_trimesh(0) for answer in answers]
+    made = _meshes(photo.name, answers, to) if to else []
+    shapes = [shape for shape, _ in made] or [answer.to_trimesh(0) for answer in answers]
     if not all(len(s.vertices) and np.isfinite(s.vertices).all() for s in shapes):
         raise UserError(f"{photo.name}: the network predicts nothing, or numbers that are not finite")
     intrinsics, pose = _matrices(camera)
     several = len(shapes) > 1
     names = [f"{photo.name}_{i + 1}" for i in range(len(shapes))] if several else [photo.name]
     frame = camera["frame"]
-    solid = answers[0].solid
+    solid = answers[0].solid or bool(to)
     files = [f for s, name in zip(shapes, names, strict=True) for f in write_shape(s, out / name, pose, frame, solid)]
     maps = {name: values.numpy() for name, values in answers[0].maps(0).items()}
     further, facts_of_maps = write_maps(maps, out / photo.name)
     picture, record = out / f"{photo.name}.png", out / f"{photo.name}.json"
     shape = photo.image.shape[:2]
     camera_of = (drawing.in_square(intrinsics, *shape), pose, np.array([0.0, 1.0, 0.0]), size, max(shape))
-    views = [mesh_drawing.two_views(a, 0, _points(a), *camera_of) for a in answers]
+    views = [mesh_drawing.views_of(shape, *camera_of) for shape, _ in made]
+    views = views or [mesh_drawing.two_views(a, 0, _points(a), *camera_of) for a in answers]
     heads, rows = _sheet(drawing.upscaled(photo.image, size), views, maps, size)
     drawing.save_image(drawing.grid(rows, heads, ["", "from 90°"] if several else ()), picture)
     facts = {
@@ -201,9 +222,23 @@ def write(
         "checkpoint_config": {k: module.config[k] for k in ("name", "seed")},
         "axes": {".ply": f"the {frame} frame of training", ".glb": "y up", **({".obj": "y up"} if solid else {})},
     }  # fmt: skip
+    facts |= {"meshes": {n: _described(*m) for n, m in zip(names, made, strict=True)}} if made else {}
     facts |= ({"answers": names} if several else {}) | ({"maps": facts_of_maps} if maps else {})
     write_atomically(record, json.dumps(facts, indent=1) + "\n")
     return [*files, *further, picture, record], heads, rows
+
+
+def _meshes(name: str, answers: Sequence[Structure], to: str) -> list[tuple[trimesh.Trimesh, str]]:
+    """Each answer as triangles, and how they were made."""
+    try:
+        return [answer.to_mesh(0, blocks=to == "blocks") for answer in answers]
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+
+
+def _described(shape: trimesh.Trimesh, how: str) -> dict[str, Any]:
+    counts = {"vertices": len(shape.vertices), "faces": len(shape.faces)}
+    return {"made": how, "watertight": bool(shape.is_watertight), **counts}
 
 
 def _points(answer: Any) -> np.ndarray:

@@ -1,16 +1,17 @@
-"""Every road to a mesh: from points, from voxels, from a field."""
+"""Every road to a mesh: from points, from depth, from voxels, from a field."""
 
 import math
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from lit3d.errors import UserError
+from lit3d.ops.depth import unproject, valid_depth
 from lit3d.ops.isosurface import Extraction, Field, Triangles, empty, marching_cubes, mise
 from lit3d.ops.normals import disc_points, estimated_normals, neighbourhoods, outward, spacing
 from lit3d.ops.poisson import check_memory, indicator, values_at
@@ -19,6 +20,8 @@ MARGIN = 1.06  # side of the grid over that of the set's box: the indicator is p
 SPREAD = 16  # points of a disc
 STRAY = 1.0  # spacings of the points: vertices farther away than this stray
 LEAST = 0.15  # of the level: what doubtful normals leave in empty space lies below
+GRAZING = math.radians(15)  # a surface seen at a flatter angle is taken for a depth edge: two surfaces, not one
+COARSEST, FINEST, PER_SPACING = 64, 256, 4  # cells a side of a grid, and between neighbouring points
 LEVEL = 0.25  # quantile of the indicator at the points: a little outside, so that thin parts are not lost
 
 
@@ -26,7 +29,7 @@ def points_to_mesh(
     points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"] | None = None,
     *,
-    resolution: int = 256,
+    resolution: int | None = None,
     most_bytes: float = 4e9,
 ) -> Triangles:
     """A closed mesh through points of the outside of a thing: the level set of their Poisson indicator.
@@ -34,7 +37,7 @@ def points_to_mesh(
     Args:
         points: at least 17, any scale and place; repeated ones do no harm.
         normals: outward unit normals; estimated where None.
-        resolution: cells a side of the grid around the points.
+        resolution: cells a side of the grid around the points; None: four cells between neighbouring points, 64 to 256.
         most_bytes: memory for the grid.
 
     Returns:
@@ -43,9 +46,10 @@ def points_to_mesh(
     Raises:
         UserError: too few points, coordinates that are not finite, or a grid that would not fit.
     """
-    check_memory(resolution, most_bytes)
+    check_memory(resolution or FINEST, most_bytes)
     placed, middle, scale = _unit(points)
     distance, _ = neighbourhoods(placed)
+    resolution = resolution or cells_for(spacing(distance))
     reach = torch.from_numpy(distance).float()
     area = math.pi * reach[:, 7] ** 2 / 8  # of the disc that holds eight others, shared
     half = MARGIN / 2
@@ -57,6 +61,14 @@ def points_to_mesh(
     # The grid's points begin at -half and end one cell before half.
     mesh = _near(Triangles(mesh.vertices - half / resolution, mesh.faces), placed, STRAY * spacing(distance))
     return Triangles((mesh.vertices * scale + middle).to(points.dtype), mesh.faces)
+
+
+def cells_for(apart: float) -> int:
+    """Cells a side for points so far apart, a multiple of 16.
+
+    Points are spread over discs of about that radius, so what is much finer shows nothing but single discs.
+    """
+    return min(FINEST, max(COARSEST, 16 * round(PER_SPACING * MARGIN / max(apart, 1e-6) / 16)))
 
 
 def _near(mesh: Triangles, points: Tensor, reach: float) -> Triangles:
@@ -94,6 +106,53 @@ def _chi(placed: Tensor, normals: Tensor, area: Tensor, spread: Tensor, resoluti
     discs = placed[:, None] + disc_points(normals, spread, SPREAD)
     vectors = (normals * area[:, None] / SPREAD)[:, None].expand(discs.shape)
     return indicator(discs.flatten(0, 1), vectors.flatten(0, 1), resolution, half)
+
+
+def depth_to_mesh(
+    depth: Float[Tensor, "h w"], intrinsics: Float[Tensor, "3 3"], mask: Bool[Tensor, "h w"] | None = None
+) -> tuple[Triangles, Int[Tensor, " v"]]:
+    """What the camera sees as an open mesh in its axes: pixels are vertices, neighbours are joined, depth edges cut.
+
+    Args:
+        depth: camera z; what is not a finite number above 0 is left out.
+        intrinsics: pixels, centres at +0.5.
+        mask: which pixels are the object; None: all.
+
+    Returns:
+        The mesh, its triangles facing the camera, and the pixel of each vertex, counted row by row. Pixels that no
+        triangle touches are left out; both are empty where there is no triangle.
+    """
+    known = valid_depth(depth[None, None], None if mask is None else mask[None, None])[0, 0]
+    faces = grid_faces(torch.where(known, depth, torch.nan), float(intrinsics.diagonal()[:2].mean()))
+    pixels, faces = faces.unique(return_inverse=True)
+    places = unproject(depth[None, None], intrinsics[None])[0].flatten(1).T
+    return Triangles(places[pixels], faces), pixels
+
+
+def grid_faces(depth: Float[Tensor, "h w"], focal: float) -> Int[Tensor, "f 3"]:
+    """Triangles between neighbouring pixels, numbered row by row, that face the camera; none across a depth edge.
+
+    Each cell of four pixels is split along the diagonal of the smaller step in depth. A triangle whose depth changes as
+    much as that of a surface seen at less than `GRAZING` would is left out.
+
+    Args:
+        depth: NaN where there is none.
+        focal: focal length in pixels, which says how large a pixel is at a depth.
+    """
+    h, w = depth.shape
+    number = torch.arange(h * w, device=depth.device).reshape(h, w)
+    a, b, c, d = number[:-1, :-1], number[1:, :-1], number[:-1, 1:], number[1:, 1:]
+    value = depth.flatten()
+    first = (value[b] - value[c]).abs().nan_to_num(torch.inf) <= (value[a] - value[d]).abs().nan_to_num(torch.inf)
+    split = torch.where(first[..., None, None], _triangles((a, b, c), (c, b, d)), _triangles((a, b, d), (a, d, c)))
+    faces = split.reshape(-1, 3)
+    corners = value[faces]
+    step = corners.amax(1) - corners.amin(1)
+    return faces[step < corners.mean(1) / (focal * math.tan(GRAZING))]  # a comparison with NaN is false
+
+
+def _triangles(*corners: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    return torch.stack([torch.stack(c, dim=-1) for c in corners], dim=-2)
 
 
 def field_to_mesh(field: Field, batch: int, resolution: int = 64, **options: object) -> Extraction:

@@ -3,10 +3,16 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
 from torch import Tensor
+
+from lit3d.errors import UserError
+from lit3d.ops.meshing import points_to_mesh
+
+MESHED = 10_000  # points that a surface without a mesh of its own is meshed from, unless it has fewer
 
 S = TypeVar("S", bound="Structure")  # not typing.Self, which the checker of shapes refuses in methods
 
@@ -20,6 +26,8 @@ class Structure:
     has_normals: ClassVar[bool] = False  # whether `surface` gives normals: then true ones are read, too
     exported: ClassVar[bool] = True  # whether the named tensors are all of it, so that a graph can give them
     solid: ClassVar[bool] = False  # whether `to_trimesh` gives closed surfaces: pictures and files show their triangles
+
+    has_blocks: ClassVar[bool] = False  # whether a mesh can be made of sides of voxels
 
     @property
     def stages(self: S) -> tuple[S, ...]:
@@ -64,3 +72,35 @@ class Structure:
     def to_trimesh(self, i: int) -> "trimesh.Trimesh | trimesh.PointCloud":
         """Sample i for export and pictures."""
         raise TypeError(f"{type(self).__name__} does not say how it is exported")
+
+    # --- as triangles -------------------------------------------------------------------------------------------------
+
+    def to_mesh(self, i: int, blocks: bool = False) -> tuple[trimesh.Trimesh, str]:
+        """Sample i as triangles, wound outwards, and how they were made.
+
+        Args:
+            i: which sample.
+            blocks: of voxels: their exposed sides in place of a smooth surface.
+
+        Raises:
+            UserError: there is no mesh, because the prediction is empty, not finite or encloses nothing; or no voxels.
+        """
+        if blocks and not self.has_blocks:
+            raise UserError(f"to=blocks draws the sides of voxels, but {self.reads_as} are predicted: take to=mesh")
+        shape, how = self.meshed(i, blocks)
+        if not len(shape.faces) or not np.isfinite(shape.vertices).all():
+            raise UserError("there is no mesh: the prediction is empty, not finite, or encloses nothing")
+        return shape, how
+
+    def meshed(self, i: int, blocks: bool = False) -> tuple[trimesh.Trimesh, str]:
+        """As `to_mesh`, without its checks: what representations answer for themselves.
+
+        What is not solid is a set of points: the Poisson surface through those of `surface`.
+        """
+        if self.solid:
+            return self.to_trimesh(i), "as predicted"  # type: ignore[return-value]
+        points, normals = self.select(i).detach().surface(MESHED if self.capacity is None else self.capacity)
+        found = points_to_mesh(points[0], None if normals is None else normals[0])
+        shape = trimesh.Trimesh(found.vertices.double().numpy(), found.faces.numpy(), process=False)
+        known = "estimated and turned to the side that is seen" if normals is None else "predicted"
+        return shape, f"Poisson surface through {points.shape[1]:,} points, their normals {known}"

@@ -15,11 +15,11 @@ from lit3d.errors import UserError
 from lit3d.ops.camera import to_target
 from lit3d.ops.depth import rays, to_points, unproject, valid_depth
 from lit3d.ops.depth_normals import normals_from_depth
+from lit3d.ops.meshing import GRAZING, depth_to_mesh
 from lit3d.ops.neighbours import gather_points
 from lit3d.structures.base import Structure
 
 VISIBLE = 1024  # the most pixels that losses read as points
-GRAZING = math.radians(15)  # a surface seen at a flatter angle is taken for a depth edge: two surfaces, not one
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,22 @@ class DepthMap(Structure):
         """
         one = self.select(i).detach()
         intrinsics, pose = one._camera()
-        usable = valid_depth(one.depth, one.mask)
-        faces = grid_faces(torch.where(usable, one.depth, torch.nan)[0, 0], float(intrinsics[0].diagonal()[:2].mean()))
-        kept = torch.unique(faces) if len(faces) else usable.flatten().nonzero()[:, 0]
-        points = to_target(to_points(unproject(one.depth, intrinsics))[:, kept], pose)[0].cpu().double().numpy()
-        colours = None if one.image is None else _bytes(to_points(one.image)[0, kept])
-        if not len(faces):
+        mesh, pixels = depth_to_mesh(one.depth[0, 0], intrinsics[0], one.mask[0, 0])
+        if not len(mesh.faces):
+            pixels = valid_depth(one.depth, one.mask).flatten().nonzero()[:, 0]
+        camera = to_points(unproject(one.depth, intrinsics))[:, pixels]
+        points = to_target(camera, pose)[0].cpu().double().numpy()
+        colours = None if one.image is None else _bytes(to_points(one.image)[0, pixels])
+        if not len(mesh.faces):
             return trimesh.PointCloud(points, colors=colours)
-        corners = torch.searchsorted(kept, faces).cpu().numpy()
-        return trimesh.Trimesh(points, corners, vertex_colors=colours, process=False)
+        return trimesh.Trimesh(points, mesh.faces.cpu().numpy(), vertex_colors=colours, process=False)
+
+    def meshed(self, i: int, blocks: bool = False) -> tuple[trimesh.Trimesh, str]:
+        """What the camera sees, open behind."""
+        shape = self.to_trimesh(i)
+        if isinstance(shape, trimesh.PointCloud):
+            shape = trimesh.Trimesh()  # single pixels
+        return shape, "pixels joined to triangles, cut at depth edges: what the camera sees, open behind"
 
     def maps(self, i: int) -> dict[str, Float[Tensor, "c h w"]]:
         """Depth and normals of sample i in the picture's pixels, NaN off the mask; normals of the depth if need be."""
@@ -162,31 +169,5 @@ def systematic(weight: Float[Tensor, "b p"], uniform: Float[Tensor, " n"]) -> In
     return torch.searchsorted(total, at * total[:, -1:], right=True).clamp_max(weight.shape[1] - 1)
 
 
-def grid_faces(depth: Float[Tensor, "h w"], focal: float) -> Int[Tensor, "f 3"]:
-    """Triangles between neighbouring pixels, numbered row by row, that face the camera; none across a depth edge.
-
-    Each cell of four pixels is split along the diagonal of the smaller step in depth. A triangle whose depth changes as
-    much as that of a surface seen at less than `GRAZING` would is left out.
-
-    Args:
-        depth: NaN where there is none.
-        focal: focal length in pixels, which says how large a pixel is at a depth.
-    """
-    h, w = depth.shape
-    number = torch.arange(h * w, device=depth.device).reshape(h, w)
-    a, b, c, d = number[:-1, :-1], number[1:, :-1], number[:-1, 1:], number[1:, 1:]
-    value = depth.flatten()
-    first = (value[b] - value[c]).abs().nan_to_num(torch.inf) <= (value[a] - value[d]).abs().nan_to_num(torch.inf)
-    split = torch.where(first[..., None, None], _triangles((a, b, c), (c, b, d)), _triangles((a, b, d), (a, d, c)))
-    faces = split.reshape(-1, 3)
-    corners = value[faces]
-    step = corners.amax(1) - corners.amin(1)
-    return faces[step < corners.mean(1) / (focal * math.tan(GRAZING))]  # a comparison with NaN is false
-
-
 def _bytes(colours: Float[Tensor, "n 3"]) -> np.ndarray:
     return (colours.clamp(0, 1) * 255 + 0.5).cpu().numpy().astype(np.uint8)
-
-
-def _triangles(*corners: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    return torch.stack([torch.stack(c, dim=-1) for c in corners], dim=-2)

@@ -164,6 +164,11 @@ class OccupancyField(Solid):
         self.asked.extend(found.queries.tolist())
         return found.meshes
 
+    def meshed(self, i: int, blocks: bool = False) -> tuple[trimesh.Trimesh, str]:
+        """The level surface of the field."""
+        how = f"level surface of the field by multiresolution marching cubes, {self.resolution} cells a side"
+        return self.to_trimesh(i), how
+
 
 @dataclass(frozen=True)
 class VoxelGrid(Solid):
@@ -177,6 +182,7 @@ class VoxelGrid(Solid):
 
     tensors: ClassVar[tuple[str, ...]] = ("logits", "grid")
     reads_as: ClassVar[str] = "voxels"
+    has_blocks: ClassVar[bool] = True
 
     def at(self, places: Float[Tensor, "b q 3"]) -> Float[Tensor, "b q"]:
         """Trilinear interpolation between the voxels' centres."""
@@ -191,6 +197,16 @@ class VoxelGrid(Solid):
         if not values.isfinite().all():
             return Triangles(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
         return voxels_to_mesh(values, half=self.half, level=float(self.level[i]))
+
+    def meshed(self, i: int, blocks: bool = False) -> tuple[trimesh.Trimesh, str]:
+        """Marching cubes between the voxels' centres, or with `blocks` the exposed sides of the voxels."""
+        count = self.grid.shape[-1]
+        if not blocks:
+            return self.to_trimesh(i), f"marching cubes between the centres of {count} voxels a side"
+        values = self.grid[i].detach().float().cpu()
+        found = voxels_to_mesh(values, half=self.half, level=float(self.level[i]), blocks=True)
+        shape = trimesh.Trimesh(found.vertices.double().numpy(), found.faces.numpy(), process=False)
+        return shape, f"exposed sides of {count} voxels a side"
 
 
 def logit(probability: float) -> float:

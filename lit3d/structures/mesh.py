@@ -105,3 +105,7 @@ class Mesh(Structure):
         if np.isfinite(vertices).all() and mesh.volume < 0:
             mesh.invert()
         return mesh
+
+    def meshed(self, i: int, blocks: bool = False) -> tuple[trimesh.Trimesh, str]:
+        """What is predicted already."""
+        return self.to_trimesh(i), "the template's triangles, their vertices as predicted"

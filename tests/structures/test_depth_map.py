@@ -7,8 +7,9 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from lit3d.errors import UserError
+from lit3d.ops.meshing import grid_faces
 from lit3d.structures import DepthMap
-from lit3d.structures.depth_map import grid_faces, systematic
+from lit3d.structures.depth_map import systematic
 
 K = np.array([[70.0, 0, 32], [0, 70, 32], [0, 0, 1]])
 
