@@ -22,7 +22,8 @@ def test_radius_against_numpy():
 
 @pytest.mark.parametrize("d", [2, 3])
 def test_points_on_members_against_a_loop(d):
-    points, members = torch.rand(40, d), torch.rand(3, 300, d)
+    draw = torch.Generator().manual_seed(d)
+    points, members = torch.rand(40, d, generator=draw), torch.rand(3, 300, d, generator=draw)
     on = mean_shape.on_members(points, members, tolerance=0.05)
     for k in range(3):
         expected = cdist(points, members[k]).min(1) <= 0.05
