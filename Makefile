@@ -11,16 +11,18 @@ ARGS   ?= model=pointset loss=emd trainer.max_steps=800
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 STAMP  := $(VENV)/.lit3d-$(TORCH)
 
-.PHONY: run test test-all lint setup clean
+.PHONY: run test test-slow test-all lint setup clean
 
 run: setup
 	$(VENV)/bin/python -m lit3d.run $(ARGS)
 
-test: setup ## the fast tier, under 5 minutes
-	$(VENV)/bin/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+test: setup ## the fast tier, under 5 minutes: two processes with a thread each, a file is one's whole
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile $(PYTEST_ARGS)
 
-test-all: setup ## adds faults, launchers, the wheel; under 25 minutes
-	$(VENV)/bin/python -m pytest -m "not gpu" $(PYTEST_ARGS)
+test-slow: setup ## faults, launchers, browser, the wheel: one after the other, for they take all cores
+	$(VENV)/bin/python -m pytest -m "slow and not gpu" $(PYTEST_ARGS)
+
+test-all: test test-slow ## under 25 minutes
 
 lint: setup
 	$(VENV)/bin/ruff check lit3d tests experiments

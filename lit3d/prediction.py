@@ -43,7 +43,7 @@ def predict(config: dict[str, Any]) -> list[Path]:
             f"answers={config['answers']}: this network has one answer to an image, because it reads no random vector; "
             "python -m lit3d.run model.hypotheses=4 trains one that has several"
         )
-    _check_form(config.get("to"), module.network.predicts)
+    _check_form(config.get("to"), module.network.predicts)  # type: ignore[arg-type]
     predicted = _predict_images(module, config) if config["image"] else []
     exported = export_onnx(module.network, module.config, Path(config["out"])) if config["export"] else []
     return predicted + exported
