@@ -44,6 +44,8 @@ class ModulatedLinear(nn.Module):
 class FilmDecoder(nn.Module):
     """Residual blocks of modulated matrices: the same conditioning as CBN without its statistics, several times faster.
 
+    `unit` multiplies the values: of signed distances, so that they begin about as large as they will be.
+
     Args:
         code: length of the code.
         half: half the side of the cube of places.
@@ -51,6 +53,8 @@ class FilmDecoder(nn.Module):
         blocks: how many, of two matrices each.
         frequencies: octaves of sines and cosines beside the coordinates.
     """
+
+    unit: float = 1.0
 
     def __init__(self, code: int, half: float, width: int = 128, blocks: int = 2, frequencies: int = 3) -> None:
         super().__init__()
@@ -68,7 +72,7 @@ class FilmDecoder(nn.Module):
         x = functional.relu(self.enter(encoded(places, self.bound, self.frequencies), code))
         for inner, outer in zip(self.inner, self.outer, strict=True):
             x = functional.relu(x + outer(functional.relu(inner(x, code)), code))
-        return _last(self.leave, x)
+        return self.unit * _last(self.leave, x)
 
 
 class ConditionalNorm(nn.Module):
@@ -115,6 +119,8 @@ class CbnDecoder(nn.Module):
         frequencies: 0 in the paper.
     """
 
+    unit: float = 1.0  # as of FilmDecoder
+
     def __init__(self, code: int, half: float, width: int = 256, blocks: int = 5, frequencies: int = 0) -> None:
         super().__init__()
         _check(width, blocks, frequencies)
@@ -128,7 +134,7 @@ class CbnDecoder(nn.Module):
         x = self.enter(encoded(places, self.bound, self.frequencies))
         for block in self.blocks:
             x = block(x, code)
-        return _last(self.leave, functional.relu(self.norm(x, code)))
+        return self.unit * _last(self.leave, functional.relu(self.norm(x, code)))
 
 
 DECODERS = {"film": FilmDecoder, "cbn": CbnDecoder}

@@ -13,6 +13,7 @@ from lit3d.networks.decoders import decoder
 from lit3d.structures import OccupancyField
 
 FIELDS = ("occupancy", "sdf")
+DISTANCE = 0.1  # a usual distance to the surface, where it is cut off
 # An object's cube; turned as cameras see them, 99 of 100 objects lie whole within the second, and of the others a
 # corner sticks out (0.87 would hold any, and make every voxel and cell a sixth larger).
 HALVES = {"object": 0.55, "viewer": 0.75}
@@ -87,6 +88,7 @@ class OccupancyNet(nn.Module):
             condition, code=code_size(encoder, camera), half=self.bound, width=width, blocks=blocks,
             frequencies=frequencies,
         )  # fmt: skip
+        self.decoder.unit = DISTANCE if field == "sdf" else 1.0  # type: ignore[assignment]
         self.register_buffer("level", torch.zeros(()))
 
     @property
