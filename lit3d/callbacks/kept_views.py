@@ -1,12 +1,12 @@
 """media/<split>_views.npz: what a report shows of a run's test views, in half a megabyte."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
 
+from lit3d.callbacks.results import write_arrays
 from lit3d.callbacks.views import Views, true_points
 
 TRUTH = 1024  # true points of each view, at most
@@ -23,7 +23,7 @@ def save_views(path: Path, views: Views) -> None:
     shapes = [_arrays(views.prediction.to_trimesh(i)) for i in range(len(views.samples))]
     vertices, faces = zip(*shapes, strict=True)
     truth = [true_points(s, TRUTH) for s in views.samples]
-    _save(
+    write_arrays(
         path,
         object=np.array([s["object"] for s in views.samples]),
         category=np.array([s["category"] for s in views.samples]),
@@ -73,12 +73,3 @@ def _arrays(shape: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _bytes(image: np.ndarray) -> np.ndarray:
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-
-def _save(path: Path, **arrays: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-    aside = path.with_name(f".{path.name}")
-    aside.write_bytes(stream.getvalue())
-    aside.replace(path)

@@ -1,6 +1,5 @@
 """A free point set and its family: results.json, points.npz, frames of the way there, a picture."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lit3d.callbacks import mean_shape_picture
-from lit3d.callbacks.results import ResultsFile
+from lit3d.callbacks.results import ResultsFile, write_arrays
 from lit3d.drawing import save_image
 from lit3d.errors import UserError
 from lit3d.metrics import mean_shape
@@ -60,7 +59,7 @@ class MeanShape(ResultsFile):
         """media/frames.npz: `steps` (f,) and `points` (f, n, d)."""
         if self.kept and trainer.is_global_zero:
             sets = torch.stack(list(self.kept.values())).half()
-            _save(self.folder / "media" / "frames.npz", steps=np.array(list(self.kept)), points=sets.numpy())
+            write_arrays(self.folder / "media" / "frames.npz", steps=np.array(list(self.kept)), points=sets.numpy())
 
     def state_dict(self) -> dict[str, Any]:
         """A resumed run keeps the frames it had."""
@@ -98,7 +97,7 @@ class MeanShape(ResultsFile):
         }  # fmt: skip
         self.add()
         hidden, members = data.members(SHOWN, len(points))
-        _save(self.folder / "points.npz", points=points.numpy(), members=members.numpy(), hidden=hidden.numpy())
+        write_arrays(self.folder / "points.npz", points=points.numpy(), members=members.numpy(), hidden=hidden.numpy())
         picture = mean_shape_picture.draw(members.numpy(), points.numpy(), self.summary)
         save_image(picture, self.folder / "media" / "mean_shape.png")
 
@@ -124,13 +123,3 @@ class MeanShape(ResultsFile):
             value, samples = data.answer(name, len(points), PHASES)
             found["answers"][name] = {"hidden": value, "emd": mean_shape.closest_emd(points, samples)}
         return found
-
-
-def _save(path: Path, **arrays: np.ndarray) -> None:
-    """An .npz, written aside, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-    aside = path.with_name(f".{path.name}")
-    aside.write_bytes(stream.getvalue())
-    aside.replace(path)

@@ -1,6 +1,7 @@
 """Test scores -> per_sample.csv and results.json."""
 
 import csv
+import io
 import json
 import math
 import os
@@ -32,6 +33,16 @@ def write_atomically(path: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
+    aside.replace(path)
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """A compressed .npz, written aside, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    aside = path.with_name(f".{path.name}")
+    aside.write_bytes(stream.getvalue())
     aside.replace(path)
 
 
@@ -212,8 +223,6 @@ def _rounded(value: Any) -> Any:
 
 
 def _csv(head: list[str], rows: list[dict[str, Any]]) -> str:
-    import io
-
     stream = io.StringIO()
     writer = csv.DictWriter(stream, head, lineterminator="\n")
     writer.writeheader()
