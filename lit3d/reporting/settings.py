@@ -156,7 +156,8 @@ def _short_names(keys: Sequence[str]) -> list[str]:
     for key in keys:
         parts = key.split(".")
         ends = [".".join(parts[-k:]) for k in range(1, len(parts) + 1)]
-        found.append(next(e for e in ends if sum(o == e or o.endswith(f".{e}") for o in keys) == 1 or e == key))
+        clear = (e for e in ends if e not in FIRST and sum(o == e or o.endswith(f".{e}") for o in keys) == 1)
+        found.append(key if key in FIRST else next(clear, key))
     return found
 
 

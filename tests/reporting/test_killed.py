@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,9 @@ def killed_at(moment, monkeypatch):
     if moment == "reading":
         monkeypatch.setattr("lit3d.reporting.write.gather", die)
     elif moment == "half written":
-        monkeypatch.setattr("pathlib.Path.open", lambda self, mode="r", **_: Half(self, mode.replace("b", "")))
+        real = Path.open
+        monkeypatch.setattr(Path, "open", lambda self, mode="r", **k: Half(self, "w") if mode == "wb" else
+                            real(self, mode, **k))  # fmt: skip
     else:
         monkeypatch.setattr("pathlib.Path.replace", die)
 
