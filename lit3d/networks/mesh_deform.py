@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lit3d.errors import UserError
 from lit3d.networks.camera import NominalCamera, code_size, encode, known_camera, reads_with, seen_at
 from lit3d.networks.graph import GraphDeformation
-from lit3d.networks.refined import perceptual_pooling
+from lit3d.networks.pooling import perceptual_pooling
 from lit3d.networks.templates import MeshTemplate
 from lit3d.ops.mesh import with_midpoints
 from lit3d.structures import Mesh
