@@ -30,7 +30,32 @@ def seen_by(camera: Float[Tensor, "b 2 4"], places: Float[Tensor, "b n 3"]) -> F
         return places.float() @ camera[..., :3].transpose(1, 2) + camera[:, None, :, 3]
 
 
-class ImagePooling(nn.Module):
+class SummedMaps(nn.Module):
+    """An encoder's maps as one: each brought to the same channels by a matrix, added at the size of the finest.
+
+    Pooling from the sum and a matrix after pooling from each map, as Pixel2Mesh concatenates them, are the same up to
+    how coarse maps are interpolated: a matrix commutes with bilinear interpolation. But it is done once.
+
+    Args:
+        map_channels: channels of the maps, fine to coarse.
+        maps: how many of them are read, from the finest on.
+        channels: of the sum.
+    """
+
+    def __init__(self, map_channels: Sequence[int], maps: int, channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in map_channels[:maps])
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def summed(self, maps: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
+        """The maps that are read, added."""
+        fine, *coarse = (reduce(m) for reduce, m in zip(self.reduce, maps, strict=False))
+        for m in coarse:
+            fine = fine + functional.interpolate(m, fine.shape[-2:], mode="bilinear", align_corners=False)
+        return fine
+
+
+class ImagePooling(SummedMaps):
     """An encoder's maps as one, and the camera through which places find their features in it.
 
     A camera's distance differs from image to image and nothing tells it: the code predicts an affine camera, which
@@ -40,26 +65,16 @@ class ImagePooling(nn.Module):
     Args:
         code_size: length of the encoder's code.
         map_channels: channels of its maps, fine to coarse.
-        maps: how many of the encoder's maps are read, from the finest on; they are added at the size of the finest, so
-            that pooling is done once.
+        maps: how many of them are read, see `SummedMaps`.
         channels: of the sum.
     """
 
     def __init__(self, code_size: int, map_channels: Sequence[int], maps: int, channels: int) -> None:
-        super().__init__()
-        self.reduce = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in map_channels[:maps])
+        super().__init__(map_channels, maps, channels)
         self.camera = nn.Linear(code_size, 8)
         with torch.no_grad():
             self.camera.weight.zero_()
             self.camera.bias.copy_(torch.eye(2, 4).flatten())
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def summed(self, maps: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
-        """The maps that are read as one, as fine as the finest."""
-        fine, *coarse = (reduce(m) for reduce, m in zip(self.reduce, maps, strict=False))
-        for m in coarse:
-            fine = fine + functional.interpolate(m, fine.shape[-2:], mode="bilinear", align_corners=False)
-        return fine
 
     def camera_of(self, code: Float[Tensor, "b c"]) -> Float[Tensor, "b 2 4"]:
         """The camera that a code predicts."""
