@@ -134,8 +134,9 @@ def virtual_normal(
     """Mean |n_d - n_g|_1 over planes through three far-apart pixels (Yin et al. 2019).
 
     Triplets whose true triangle has an angle below 30 or above 150 degrees or a side below `least` are left out, then
-    the share `drop` with the least error; angles and share as in the released code. Which pixels make a triplet is a low-discrepancy
-    sequence over the valid ones, the same in each step: the loss is a function of its arguments alone.
+    the share `drop` with the least error; angles and share are those of the released code. Which pixels make a triplet
+    is a low-discrepancy sequence over the valid ones, the same in each step: the loss is a function of its arguments
+    alone.
 
     Args:
         depth: predicted.
