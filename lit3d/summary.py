@@ -180,7 +180,10 @@ def _closing_lines(summary: dict[str, Any], folder: Path, best: str | None) -> l
             f"Weights    {_short(best)}",
             f"Try next   python -m lit3d.predict checkpoint={_short(best)} image=photo.jpg",
         ]
-    return [*lines, "           python -m lit3d.run -m loss=cd,emd seed=0,1"] if "training" in seconds else lines
+    if "training" in seconds:
+        chosen = "loss=cd,emd seed=0,1" if {"cd", "emd"} & {*summary["loss"]} else "seed=0,1,2"
+        lines.append(f"           the same command with -m {chosen}: a sweep")
+    return lines
 
 
 def _of_protocol(key: str) -> bool:
