@@ -43,8 +43,14 @@ class Structure:
         return None
 
     def _map(self: S, function: Any) -> S:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: function(v) for k, v in values.items() if isinstance(v, Tensor)})
+        """A function of every tensor, those that stand in tuples, too."""
+        changed: dict[str, Any] = {}
+        for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
+            if isinstance(value, Tensor):
+                changed[name] = function(value)
+            elif isinstance(value, tuple) and value and all(isinstance(v, Tensor) for v in value):
+                changed[name] = tuple(map(function, value))
+        return replace(self, **changed)
 
     def to(self: S, *args: Any, **kwargs: Any) -> S:
         """The same prediction on another device or in another precision."""
