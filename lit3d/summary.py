@@ -32,7 +32,7 @@ FURTHER: dict[str, dict[str, str]] = {  # title -> heads of a table that only so
         "flipped": "flipped", "folded": "folded", "self_intersection": "crossing", "edge_spread": "spread",
         "roughness": "rough",
     },
-    "visible part only: depth (* aligned by the median), and points against the whole object": {
+    "visible part only: depth (* aligned by median); acc., compl. against the whole object": {
         "abs_rel": "AbsRel", "abs_rel_median": "AbsRel*", "depth_mae": "MAE", "delta1": "d1",
         "flying_pixels_median": "flying*", "visible_chamfer_l1": "vis. CD", "accuracy_l1": "acc.",
         "completeness_l1": "compl.",
