@@ -117,7 +117,7 @@ class FilmDecoder(FieldDecoder):
 
 
 class ConditionalNorm(nn.Module):
-    """Batch normalisation whose scale and shift come from the code (Mescheder et al. 2019, supplement 1.1)."""
+    """Batch normalisation whose scale and shift come from the code (Mescheder et al. 2019, supplement)."""
 
     def __init__(self, channels: int, code: int) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 def perceptual_pooling(maps: Sequence[Tensor], where: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n c"]:
-    """Features of an image at points of it, bilinear, from maps of any resolution (Wang et al. 2018, section 3.3).
+    """Features of an image at points of it, bilinear, from maps of any resolution (Wang et al. 2018).
 
     Args:
         maps: (b, c_i, h_i, w_i) each; c is the sum of the c_i.

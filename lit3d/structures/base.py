@@ -1,6 +1,8 @@
 """The contract of every prediction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -22,6 +24,7 @@ class Structure:
     """The contract of every prediction: named tensors for losses, `surface` for metrics, `to_trimesh` for export."""
 
     tensors: ClassVar[tuple[str, ...]] = ()  # the names that losses may read
+    switches: ClassVar[Mapping[str, str]] = MappingProxyType({})  # what in a config makes a model give one of them
     reads_as: ClassVar[str] = "nothing"  # for sentences: "model 'x' predicts ..."
     has_normals: ClassVar[bool] = False  # whether `surface` gives normals: then true ones are read, too
     exported: ClassVar[bool] = True  # whether the named tensors are all of it, so that a graph can give them
