@@ -60,7 +60,7 @@ def balls():
         "points": PointSet(ball_points()),
         "depth": ball_depth(),
         "mesh": Mesh(template.vertices[None], Topology.of(template.faces)),
-        "field": OccupancyField(level, 0.5, torch.zeros(1, 1), Ball(), resolution=32),
+        "field": OccupancyField(level, 0.5, (torch.zeros(1, 1),), Ball(), resolution=32),
         "voxels": VoxelGrid(level, 0.5, ball_voxels()),
     }
 
