@@ -164,7 +164,8 @@ def _short_names(keys: Sequence[str]) -> list[str]:
 def _part(name: str, value: str) -> str:
     if value == ABSENT:
         return ""
+    key, _, target = name.rpartition("_target_") if name.endswith("_target_") else (name, "", None)
+    if target is not None:  # a class is known by its name
+        value = value.rpartition(".")[2]
     text = value if len(value) <= 32 else f"{value[:15]}…{value[-15:]}"
-    if name in FIRST:
-        return text
-    return f"{name.removesuffix('._target_')}={text.rsplit('.', 1)[-1] if '_target_' in name else text}"
+    return text if name in FIRST or not key else f"{key.removesuffix('.')}={text}"
