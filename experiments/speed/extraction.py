@@ -65,17 +65,14 @@ def main() -> None:
     codes = [replace(f, level=f.level.clone(), code=f.code.clone(), queries=None) for f in fields]
     decoder = codes[0].decoder
     print(f"{type(decoder).__name__}, {sum(p.numel() for p in decoder.parameters()):,} parameters, {len(codes)} shapes")
-    for cells in (32, 64, 128):
-        levels = (cells // 32).bit_length() - 1
-        for name, start, halvings in (("MISE from 32", 32, levels), ("dense", cells, 0)):
-            if name == "dense" and cells > 64:
-                continue
-            measured(codes[0], start, halvings)  # once for the first touch of memory
-            found = [measured(field, start, halvings) for field in codes]
-            middle = [float(np.median(column)) for column in zip(*found, strict=True)]
-            print(f"{cells:4} cells, {name:12}: {middle[0]:5.0f} ms of the processor (slowest {max(found)[0]:.0f}), "
-                  f"{middle[1]:5.0f} of the wall, {middle[2]:5.0f} in the decoder; {middle[3]:,.0f} of "
-                  f"{(cells + 1) ** 3:,} places asked; {middle[4]:,.0f} triangles")  # fmt: skip
+    for name, coarse, levels in (("dense", 32, 0), ("MISE", 32, 1), ("dense", 64, 0), ("MISE", 32, 2)):
+        measured(codes[0], coarse, levels)  # once for the first touch of memory
+        found = [measured(field, coarse, levels) for field in codes]
+        middle = [float(np.median(column)) for column in zip(*found, strict=True)]
+        cells = coarse * 2**levels
+        print(f"{cells:4} cells, {name:5}: {middle[0]:5.0f} ms of the processor (slowest {max(found)[0]:.0f}), "
+              f"{middle[1]:5.0f} of the wall, {middle[2]:5.0f} in the decoder; {middle[3]:,.0f} of "
+              f"{(cells + 1) ** 3:,} places asked; {middle[4]:,.0f} triangles")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ def test_planes_are_chosen_as_a_loop_chooses_them():
         return sum(c / (1 + (to @ normal / 0.1) ** 2) for c, to in zip(around.close[i], around.to[i], strict=True))
 
     for i in range(0, 200, 20):
-        normal, near = max(given[i], key=lambda n, i=i: held(i, n)), list(zip(around.close[i], around.to[i], strict=True))
+        normal = max(given[i], key=lambda n, i=i: held(i, n))
+        near = list(zip(around.close[i], around.to[i], strict=True))
         for _ in range(2):
             spread = sum(c / (1 + (to @ normal / 0.1) ** 2) ** 2 * np.outer(to, to) for c, to in near)
             normal = np.linalg.eigh(spread)[1][:, 0]
