@@ -82,12 +82,34 @@ def variant_parser(
             raise argparse.ArgumentTypeError(f"no such variant: {', '.join(unknown)}; there are {', '.join(variants)}")
         return _list(text)
 
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _parser(description)
     parser.add_argument("overrides", nargs="*", help="as for python -m lit3d.run")
     parser.add_argument("--only", type=chosen, default=list(variants), help=f"of {','.join(variants)}")
     parser.add_argument("--seeds", type=_list, default=["0"], help="such as 0,1,2")
-    parser.add_argument("--out", type=Path, default=Path("outputs") / name)
+    parser.add_argument("--out", type=Path, default=_runs_of(name))
     return parser
+
+
+def analysis_parser(name: str, here: Path, description: str | None) -> argparse.ArgumentParser:
+    """Arguments of what reads the runs of `train_variants`: `runs`, the folder they lie in, and `out` for its files.
+
+    Args:
+        name: of the experiment.
+        here: where files go unless `--out` says another folder.
+        description: for --help.
+    """
+    parser = _parser(description)
+    parser.add_argument("runs", type=Path, nargs="?", default=_runs_of(name), help="of train; %(default)s")
+    parser.add_argument("--out", type=Path, default=here, help="folder of tables and figures")
+    return parser
+
+
+def _parser(description: str | None) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def _runs_of(name: str) -> Path:
+    return Path("outputs") / name
 
 
 def train_chosen(variants: Mapping[str, Sequence[str]], name: str, arguments: argparse.Namespace) -> None:

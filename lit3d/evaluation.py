@@ -79,7 +79,7 @@ def _evaluate(config: Plain, folder: Path, missing: set[str]) -> float | None:
     data.make()
     data.setup()
     if not data.splits():
-        raise UserError(f"split={config['split']}: the dataset in {data.root} has no such objects")
+        raise UserError(f"split={config['split']}: data={data.name} has no such objects")
     module: ReconstructionModule
     if trained is None:
         module, facts = _given_module(config, data, metrics, folder)

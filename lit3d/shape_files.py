@@ -14,6 +14,7 @@ from PIL import Image
 from lit3d import drawing
 
 TO_GLTF = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes (y down, z forward) -> glTF's (y up, z to the viewer)
+DEPTH_IS = "camera z, in the unit of training: the longest side of an object, or metres where data=rgbd was"
 
 Geometry = trimesh.Trimesh | trimesh.PointCloud
 
@@ -82,7 +83,7 @@ def write_maps(maps: Mapping[str, np.ndarray], stem: Path) -> tuple[list[Path], 
         if len(values) == 1:
             levels, unit = in_sixteen_bits(values[0])
             pictures = {f"{path.name}.png": levels, f"{path.name}_coloured.png": picture}
-            facts[name] = {"is": "camera z, in the unit of the data", "png_unit": unit, "png_none": 0}
+            facts[name] = {"is": DEPTH_IS, "png_unit": unit, "png_none": 0}
         for file, image in pictures.items():
             drawing.save_image(image, path.with_name(file))
         files += [npy, *(path.with_name(file) for file in pictures)]

@@ -32,7 +32,7 @@ FURTHER: dict[str, dict[str, str]] = {  # title -> heads of a table that only so
         "flipped": "flipped", "folded": "folded", "self_intersection": "crossing", "edge_spread": "spread",
         "roughness": "rough",
     },
-    "visible part only: depth (* aligned by the median), and points against the whole object": {
+    "visible part only: depth (* aligned by median); acc., compl. against the whole object": {
         "abs_rel": "AbsRel", "abs_rel_median": "AbsRel*", "depth_mae": "MAE", "delta1": "d1",
         "flying_pixels_median": "flying*", "visible_chamfer_l1": "vis. CD", "accuracy_l1": "acc.",
         "completeness_l1": "compl.",
@@ -180,7 +180,10 @@ def _closing_lines(summary: dict[str, Any], folder: Path, best: str | None) -> l
             f"Weights    {_short(best)}",
             f"Try next   python -m lit3d.predict checkpoint={_short(best)} image=photo.jpg",
         ]
-    return [*lines, "           python -m lit3d.run -m loss=cd,emd seed=0,1"] if "training" in seconds else lines
+    if "training" in seconds:
+        chosen = "loss=cd,emd seed=0,1" if {"cd", "emd"} & {*summary["loss"]} else "seed=0,1,2"
+        lines.append(f"           the same command with -m {chosen}: a sweep")
+    return lines
 
 
 def _of_protocol(key: str) -> bool:

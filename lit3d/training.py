@@ -138,6 +138,10 @@ def _train(config: dict[str, Any], folder: Path, earlier: resume.Resumption | No
     began = time.monotonic()
     data.make()
     data.setup()
+    if config["test"] and not data.splits():
+        raise UserError(
+            f"data={data.name} has nothing in the split test, so nothing could be scored: add some, or set test=false"
+        )
     module.config |= {"camera": data.nominal_camera(), "precision": config["trainer"]["precision"]}
     made = time.monotonic()
     trainer = build_trainer(config)

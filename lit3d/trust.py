@@ -33,6 +33,18 @@ def targets(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from targets(child, f"{path}[{i}]")
 
 
+def interpolations(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text with an interpolation that is left in a resolved config, with its path."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield from interpolations(child, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, (list, tuple)):
+        for i, child in enumerate(node):
+            yield from interpolations(child, f"{path}[{i}]")
+    elif isinstance(node, str) and "${" in node:
+        yield path, node
+
+
 def check(config: dict[str, Any], trusted: Sequence[str] = ()) -> None:
     """Refuse a resolved config that names code outside lit3d's own parts and the written list.
 
@@ -41,8 +53,11 @@ def check(config: dict[str, Any], trusted: Sequence[str] = ()) -> None:
         trusted: the user's own packages, from the command line only (`lit3d.trust=[mypkg]`), never from a checkpoint.
 
     Raises:
-        UserError: naming the node and the target.
+        UserError: naming the node and the target; or a text with `${...}`: Hydra would resolve it while it builds, and
+            `${oc.create:...}` becomes a node with a target that nobody has seen.
     """
+    for path, text in interpolations(config):
+        raise UserError(f"{path} names the code '{text}', which would be resolved only after this check: write it out")
     for path, target in targets(config):
         if not (isinstance(target, str) and (target in NAMED or _trusted(target, trusted) or _own(target))):
             raise UserError(

@@ -126,7 +126,9 @@ def test_the_network_becomes_a_graph_of_its_maps(run, tmp_path):
 
 @pytest.mark.parametrize(("overrides", "sentence"), [
     (["loss=cd"], "loss 'cd' reads 'points', but model 'depth' predicts depth; losses that fit: berhu,"),
-    (["loss=[l1,normal]"], "loss 'normal' reads 'normal', but model 'depth' predicts depth as it is configured"),
+    (["loss=[l1,normal]"],
+     "loss 'normal' reads 'normal', but model 'depth' predicts depth as it is configured; model.normals=true adds it"),
+    (["loss=[l1,mask]", "model.mask=false"], "predicts depth as it is configured; model.mask=true adds it"),
     (["model.parametrisation=inverted"], "Did you mean 'inverse'"),
     (["data=shape_family"], "data.synthesis"),
 ])  # fmt: skip

@@ -147,7 +147,11 @@ def test_code_named_in_a_checkpoint_is_never_run(trained, tmp_path, target):
     def rebuilt(entry):
         entry["rebuild"] = {"encoder": node}
 
-    for number, spoil in enumerate((network, listed, optimizer, loss, rebuilt)):
+    def interpolated(entry):
+        inner = f"${{oc.create:'{{_target_: {target}, path: {mark}, f: {mark}}}'}}"
+        entry["config"]["model"]["network"]["inner"] = [{"_target_": "torch.optim.AdamW", "params": inner}]
+
+    for number, spoil in enumerate((network, listed, optimizer, loss, rebuilt, interpolated)):
         saved = torch.load(trained, weights_only=True)
         spoil(saved["lit3d"])
         path = tmp_path / f"{number}.ckpt"
@@ -185,6 +189,7 @@ def test_weights_of_another_model_or_version_are_refused_with_a_reason(trained, 
     ["+data.x=[{_target_:os.mkdir,_args_:[${mark}]}]"], ["callbacks.last._target_=torch.hub.load"],
     ["+a=${b}", "+b={_target_:os.mkdir,_args_:[${mark}]}"], ["+trainer.plugins=[[{_target_:torch.load,f:${mark}}]]"],
     ["loss.cd._target_=lit3d.build.load_module"],
+    [r"+trainer.plugins=[{_target_:torch.optim.AdamW,params:'\${oc.create:\'{_target_: os.mkdir, path: ${mark}}\'}'}]"],
 ])  # fmt: skip
 def test_code_named_in_a_config_is_never_run(tmp_path, overrides):
     mark = tmp_path / "executed"

@@ -99,6 +99,17 @@ def test_what_does_not_go_together_is_a_sentence(run, folder, tmp_path):
         evaluate(compose("evaluate", ["predictions=" + str(_shapes(tmp_path)), "data=rgbd", *there]))
 
 
+def test_nothing_to_test_on_is_said_before_training(run, folder, tmp_path):
+    for split in ("train", "val"):
+        write_set(tmp_path / "pairs" / split, sequences=1)
+    there = [f"data.folder={tmp_path / 'pairs'}", f"paths.output={tmp_path / 'out'}"]
+    with pytest.raises(UserError, match="data=rgbd has nothing in the split test, .* or set test=false"):
+        train(compose("run", [*TINY, *there]))
+    assert not (tmp_path / "out" / "metrics.csv").exists()
+    with pytest.raises(UserError, match="split=.*: data=rgbd has no such objects"):
+        evaluate(compose("evaluate", [f"checkpoint={run}/checkpoints/best.ckpt", *there]))
+
+
 def _shapes(folder):
     (folder / "shapes").mkdir()
     (folder / "shapes" / "a_0.ply").write_text("ply\n")

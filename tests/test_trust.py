@@ -48,6 +48,21 @@ def test_interpolation_does_not_hide_a_target():
         trust.check(plain(cfg))
 
 
+HIDDEN = "{_target_: os.mkdir, path: MARK}"
+
+
+@pytest.mark.parametrize("text", [f"${{oc.create:'{HIDDEN}'}}", f"${{oc.decode:'{HIDDEN}'}}", "${oc.env:A}", "a ${b}"])
+@pytest.mark.parametrize("place", ["argument", "list", "deep"])
+def test_an_interpolation_that_is_left_would_be_resolved_into_code_later(text, place, tmp_path):
+    """Hydra resolves what it is given: the first of these made a folder in the midst of building an optimizer."""
+    text = text.replace("MARK", str(tmp_path / "executed"))
+    inner = {"argument": text, "list": [1, [text]], "deep": {"a": {"b": text}}}[place]
+    node = {"_target_": "torch.optim.AdamW", "params": {"_target_": "torch.optim.AdamW", "params": inner}}
+    with pytest.raises(UserError, match="resolved only after this check"):
+        trust.check({"model": {"optimizer": node}})
+    assert not (tmp_path / "executed").exists()
+
+
 def test_every_default_config_is_trusted():
     from lit3d.build import plain
 

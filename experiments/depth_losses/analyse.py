@@ -9,7 +9,6 @@ Differences are from the first loss, object by object; their intervals are 95 %,
 each with the mean over its views and the seeds. The spread is the standard deviation over seeds.
 """
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from experiments.depth_losses.figure import draw_errors, draw_predictions
 from experiments.depth_losses.variants import VARIANTS
-from experiments.runs import by_variant
+from experiments.runs import analysis_parser, by_variant
 from experiments.scores import Row, differences, score_rows, show, wide, write_table
 
 HERE = Path(__file__).parent
@@ -85,10 +84,7 @@ def analyse(folder: Path, out: Path) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="?", default=Path("outputs/depth_losses"))
-    parser.add_argument("--out", type=Path, default=HERE)
-    arguments = parser.parse_args()
+    arguments = analysis_parser("depth_losses", HERE, __doc__).parse_args()
     print("\n".join(analyse(arguments.runs, arguments.out)))
 
 

@@ -10,7 +10,6 @@ bootstrap that draws objects, each with the mean over its views and the seeds. T
 seeds.
 """
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from experiments.mesh_losses.figure import draw_predictions, draw_trade
 from experiments.mesh_losses.variants import ABLATIONS, DISTANCES, VARIANTS
-from experiments.runs import by_variant
+from experiments.runs import analysis_parser, by_variant
 from experiments.scores import Row, differences, score_rows, show, wide, write_table
 from lit3d.errors import UserError
 
@@ -114,10 +113,7 @@ def _digits(score: str) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="?", default=Path("outputs/mesh_losses"))
-    parser.add_argument("--out", type=Path, default=HERE)
-    arguments = parser.parse_args()
+    arguments = analysis_parser("mesh_losses", HERE, __doc__).parse_args()
     print("\n".join(analyse(arguments.runs, arguments.out)))
 
 

@@ -88,12 +88,12 @@ def main() -> None:
     found, exact = minimise(start, topology, held), solve(start, topology, held)
     free = minimise(start, topology, torch.zeros_like(held))
     figure = plt.figure(figsize=(12, 3.2), layout="constrained")
-    draw_mesh(figure, (1, 4, 1), at.float(), topology, "the template", wires=0.5, reach=0.45)
-    draw_mesh(figure, (1, 4, 2), start.float(), topology, "its boundary moved", wires=0.5, reach=0.45)
-    draw_mesh(figure, (1, 4, 3), found.float(), topology, "least uniform loss, boundary held", wires=0.5, reach=0.45)
-    draw_mesh(
-        figure, (1, 4, 4), free.float(), topology, "least uniform loss, nothing held: a point", wires=0.5, reach=0.45
-    )
+    shown = {"the template": at, "its boundary moved": start, "least uniform loss, boundary held": found,
+             "least uniform loss, nothing held: one point": free}  # fmt: skip
+    for place, (title, mesh) in enumerate(shown.items(), 1):
+        draw_mesh(figure, (1, len(shown), place), mesh.float(), topology, title, wires=0.5, reach=0.52)
+    z, x, y = free.mean(0)[[2, 0, 1]].tolist()
+    figure.axes[-1].scatter(z, x, y, s=20, color="black")  # all its vertices: nothing else would be seen
     save(figure, arguments.out / "laplace.png")
     print(f"largest difference to the sparse solution: {float((found - exact).abs().max()):.1e} of the side")
     print(f"without a held boundary: {float((free - free.mean(0)).abs().max()):.1e} from one point")

@@ -10,7 +10,6 @@ choose.csv and representations.png. Differences are from the first representatio
 deviation over seeds. Costs are measured on this machine as it is: leave it idle.
 """
 
-import argparse
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from experiments.representations.cost import measure
 from experiments.representations.figure import draw
 from experiments.representations.variants import VARIANTS, VISIBLE_ONLY
-from experiments.runs import Run, by_variant, read_runs
+from experiments.runs import Run, analysis_parser, by_variant, read_runs
 from experiments.scores import Row, compared, show, write_table
 from experiments.sheets import PICKED, first_views, test_data
 from lit3d.build import load_module
@@ -147,10 +146,8 @@ def analyse(folder: Path, out: Path, samples: int = 24, pictured: int = len(PICK
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="?", default=Path("outputs/representations"))
+    parser = analysis_parser("representations", HERE, __doc__)
     parser.add_argument("--samples", type=int, default=24, help="test images that costs are measured on")
-    parser.add_argument("--out", type=Path, default=HERE)
     arguments = parser.parse_args()
     print("\n".join(analyse(arguments.runs, arguments.out, arguments.samples)))
 

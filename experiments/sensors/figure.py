@@ -21,6 +21,8 @@ from matplotlib import pyplot as plt
 HERE = Path(__file__).parent
 WALL = 2.7  # metres from the camera; the chair of 1 m stands at 2
 LARGEST = 0.03  # metres of error that the colours reach
+HOLE = "0.6"  # grey: neither a depth nor an error has it
+TITLES = {"exact": "exact", "kinect": "kinect", "realsense": "realsense", "tof": "tof (time of flight)"}
 
 
 def scene(size: tuple[int, int] = (240, 320)) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -53,20 +55,21 @@ def table(sensors: dict[str, Sensor]) -> list[tuple[str, float, float, float]]:
 
 
 def draw(path: Path) -> None:
-    """Depth above, error below."""
+    """Depth above, error below, holes grey in both."""
     depth, normal, intrinsics, _ = scene()
-    figure, axes = plt.subplots(2, 1 + len(PRESETS), figsize=(11, 4.6), layout="constrained")
+    figure, axes = plt.subplots(2, 1 + len(PRESETS), figsize=(12, 4.6), layout="constrained")
     for column, (name, sensor) in zip(axes.T, {"exact": None, **PRESETS}.items(), strict=True):
         seen = depth
         if sensor is not None:
             seen = measure(depth, normal, intrinsics, sensor, np.random.default_rng(0))
         holes = np.where(seen > 0, seen, np.nan)
-        column[0].imshow(holes, vmin=1.5, vmax=WALL, cmap="viridis_r")
-        column[0].set_title(name)
-        shown = column[1].imshow(holes - depth, vmin=-LARGEST, vmax=LARGEST, cmap="RdBu")
-    figure.colorbar(shown, ax=axes[1], label="error, m", shrink=0.8)
+        far = column[0].imshow(holes, vmin=1.5, vmax=WALL, cmap="viridis_r")
+        column[0].set_title(TITLES.get(name, name))
+        off = column[1].imshow(holes - depth, vmin=-LARGEST, vmax=LARGEST, cmap="RdBu")
+    figure.colorbar(far, ax=axes[0], label="depth, m", shrink=0.8)
+    figure.colorbar(off, ax=axes[1], label="error, m\n(red: too near)", shrink=0.8, extend="both")
     for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
+        ax.set(xticks=[], yticks=[], facecolor=HOLE)
     figure.savefig(path, dpi=70)
     plt.close(figure)
 

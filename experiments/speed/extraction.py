@@ -62,7 +62,7 @@ def main() -> None:
     for sample in test_views([module], options.data, options.shapes):
         with torch.inference_mode():
             fields.append(module(default_collate([sample])).detach())
-    codes = [replace(f, level=f.level.clone(), code=f.code.clone(), queries=None) for f in fields]
+    codes = [replace(f, level=f.level.clone(), known=tuple(k.clone() for k in f.known), queries=None) for f in fields]
     decoder = codes[0].decoder
     print(f"{type(decoder).__name__}, {sum(p.numel() for p in decoder.parameters()):,} parameters, {len(codes)} shapes")
     for name, coarse, levels in (("dense", 32, 0), ("MISE", 32, 1), ("dense", 64, 0), ("MISE", 32, 2)):

@@ -104,7 +104,7 @@ def roads(shape: Shape) -> Iterator[Road]:
     surface = shape.other[0]
     for kind, cells in (("inside or outside", 64), ("distance", 32), ("distance", 64), ("distance", 128)):
         decoder = Known(shape.inside, surface, kind != "distance").eval()
-        field = OccupancyField(torch.zeros(1), HALF, torch.zeros(1, 1), decoder, resolution=cells)
+        field = OccupancyField(torch.zeros(1), HALF, (torch.zeros(1, 1),), decoder, resolution=cells)
         yield Road(f"{kind} {cells}", field, lambda g=field: g.to_mesh(0)[0])
 
 

@@ -8,7 +8,6 @@ scores.csv, branches.csv, parameterisation.csv and two_branch.png. Intervals are
 objects, each with the mean over its views and the seeds.
 """
 
-import argparse
 import json
 import math
 from collections import defaultdict
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.runs import by_variant
+from experiments.runs import analysis_parser, by_variant
 from experiments.scores import Row, compared, interval, show, write_table
 from experiments.two_branch.figure import draw
 from experiments.two_branch.heads import HEADS
@@ -146,10 +145,8 @@ def analyse(folder: Path, out: Path, samples: int | None = None) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="?", default=Path("outputs/two_branch"))
+    parser = analysis_parser("two_branch", HERE, __doc__)
     parser.add_argument("--samples", type=int, help="test objects, spread evenly; all if left out")
-    parser.add_argument("--out", type=Path, default=HERE)
     arguments = parser.parse_args()
     print("\n".join(analyse(arguments.runs, arguments.out, arguments.samples)))
 

@@ -26,7 +26,7 @@ EPOCHS, STEPS = 10, 300  # what it is trained for, whichever is longer: small se
 
 
 class Clusters:
-    """Row *clustering* (after Tatarchenko et al. 2019, section 4): the mean shape of the cluster an image falls into.
+    """Row *clustering* (after Tatarchenko et al. 2019): the mean shape of the cluster an image falls into.
 
     Training *views* are clustered, as their shapes lie in the target frame, by k-means on their distances to fixed
     points (basis point sets, Prokudin et al. 2019). The mean of a cluster is a draw from the union of its members. A

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,18 @@ from lit3d.errors import UserError
 
 log = logging.getLogger(__name__)
 HOLD_MB = 500  # memory for resized pictures, shared out among loader processes
+MOST_OUTSIDE = 0.5  # share of what a sensor measured that may lie out of range before its unit is doubted
 GIVEN = ("image", "mask", "depth", "normal", "intrinsics", "pose", "object_to_target", "object", "category", "view")
+
+
+class _Checked(NamedTuple):
+    """A pair that was read once."""
+
+    median: float | None  # of the depth that counts, metres; None: nothing counts
+    digest: str  # of both files
+    counting: int  # pixels
+    measured: int  # pixels: those that count, and those with a depth out of range
+    size: int  # pixels
 
 
 class RgbdDataModule(LoadedDataModule):
@@ -112,11 +123,12 @@ class RgbdDataModule(LoadedDataModule):
         found = self._limited(find_pairs(self.folder, self.table, self.sequence))
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
             checks = list(pool.map(self._check, found))
-        empty = [pair for pair, (median, _) in zip(found, checks, strict=True) if median is None]
+        empty = [pair for pair, check in zip(found, checks, strict=True) if check.median is None]
         self._say_empty(empty, len(found))
         self.left_out, self._pairs = empty, [pair for pair in found if pair not in empty]
-        self._medians = {p.row: m for p, (m, _) in zip(found, checks, strict=True) if m is not None}
-        whole = hashlib.blake2b("".join(f"{p.row}{d}" for p, (_, d) in zip(found, checks, strict=True)).encode())
+        self._medians = {p.row: c.median for p, c in zip(found, checks, strict=True) if c.median is not None}
+        self._say_depth(checks)
+        whole = hashlib.blake2b("".join(f"{p.row}{c.digest}" for p, c in zip(found, checks, strict=True)).encode())
         self.fingerprint = whole.hexdigest()[:16]
 
     def _say_empty(self, empty: Sequence[Pair], count: int) -> None:
@@ -135,6 +147,22 @@ class RgbdDataModule(LoadedDataModule):
             which = f"{len(empty)} of {count} pairs, which have no depth from {near:g} to {far:g} m"
             log.warning("left out %s: %s", which, names)
 
+    def _say_depth(self, checks: Sequence[_Checked]) -> None:
+        """How far away things are: a wrong unit shows there, and nowhere else."""
+        counting, measured, size = (sum(getattr(c, name) for c in checks) for name in ("counting", "measured", "size"))
+        median = np.median(list(self._medians.values()))
+        log.info(
+            "%d pairs: depth of %.0f %% of the pixels, %.3g m in the median", len(self._medians), 100 * counting / size,
+            median,
+        )  # fmt: skip
+        if counting < (1 - MOST_OUTSIDE) * measured:
+            near, far = self.reader.depth_range
+            log.warning(
+                "%.0f %% of what the sensor measured lies outside %g to %g m and does not count: see whether "
+                "data.depth_scale (metres for a unit) and data.depth_range are right",
+                100 * (1 - counting / measured), near, far,
+            )  # fmt: skip
+
     def _limited(self, pairs: list[Pair]) -> list[Pair]:
         if self.limit is None:
             return pairs
@@ -142,9 +170,10 @@ class RgbdDataModule(LoadedDataModule):
         most = {"train": self.limit, "val": fewer, "test": fewer}
         return [pair for split, n in most.items() for pair in [p for p in pairs if p.split == split][:n]]
 
-    def _check(self, pair: Pair) -> tuple[float | None, str]:
-        """Median of the depth that counts (None where there is none), and a digest of both files."""
-        depth = self.reader.depth(pair)
+    def _check(self, pair: Pair) -> _Checked:
+        """Read a pair and refuse what does not fit."""
+        written = read_depth(pair.depth, self.reader.scale)
+        depth = self.reader.counted(written)
         size = picture_size(pair.image)
         if size != depth.shape:
             raise UserError(
@@ -154,7 +183,8 @@ class RgbdDataModule(LoadedDataModule):
         self.reader.intrinsics(pair, size)
         counts = depth[depth > 0]
         digest = hashlib.blake2b(depth.tobytes(), digest_size=8).hexdigest() + str(pair.image.stat().st_size)
-        return float(np.median(counts)) if counts.size else None, digest
+        measured = int((np.isfinite(written) & (written > 0)).sum())
+        return _Checked(float(np.median(counts)) if counts.size else None, digest, counts.size, measured, depth.size)
 
     def prepare_data(self) -> None:
         """Lightning's hook, once a machine."""
@@ -202,12 +232,17 @@ class RgbdDataModule(LoadedDataModule):
         """
         mine = [pair for pair in self.pairs if pair.split == split]
         if not mine:
-            raise UserError(f"{self.folder} has no '{split}' pairs")
+            raise UserError(f"{self.folder} has no '{split}' pairs{self._why_none(split)}")
         keys = keys or (self.keys if split == "train" else (*self.keys, *self.scored))
         hold = HOLD_MB / max(1, self.workers)
         return RgbdDataset(
             mine, self.reader, self.image_size, keys, self.distance, self.crop, self.mirror, self.seed, hold
         )
+
+    def _why_none(self, split: str) -> str:
+        if count := sum(pair.split == split for pair in self.left_out):
+            return f" but {count} without a depth that counts: add some, or set data.depth_range or data.depth_scale"
+        return ": put sequences under train/, val/ and test/, or name the splits in data.table=CSV"
 
     @property
     def distance(self) -> float:

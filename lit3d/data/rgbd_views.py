@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch.utils.data import Dataset
 
 from lit3d.data import windows
@@ -45,8 +46,11 @@ class RgbdReader:
 
     def depth(self, pair: Pair) -> np.ndarray:
         """(h, w) float32: 0 in holes, and where it is not finite or out of range."""
+        return self.counted(read_depth(pair.depth, self.scale))
+
+    def counted(self, depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+        """What counts of a depth in metres, 0 elsewhere."""
         with np.errstate(invalid="ignore"):
-            depth = read_depth(pair.depth, self.scale)
             counts = np.isfinite(depth) & (depth > 0) & (depth >= self.depth_range[0]) & (depth <= self.depth_range[1])
         return np.where(counts, depth, np.float32(0))
 

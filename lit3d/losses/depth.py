@@ -35,7 +35,7 @@ def l2(depth: Map, true_depth: Map, mask: Mask) -> Float[Tensor, " b"]:
 
 
 def berhu(depth: Map, true_depth: Map, mask: Mask, share: float = 0.2) -> Float[Tensor, " b"]:
-    """Reverse Huber (Laina et al. 2016, equation 1): |e| up to c, (e^2 + c^2) / 2c beyond.
+    """Reverse Huber (Laina et al. 2016): |e| up to c, (e^2 + c^2) / 2c beyond.
 
     c is `share` of the greatest |e| of the sample (of the batch in the paper), taken without gradient.
 
@@ -56,9 +56,10 @@ def silog(
 ) -> Float[Tensor, " b"]:
     """Scale-invariant logarithmic error of e = log d - log g, in three published forms.
 
-    `eigen`: mean e^2 - lam (mean e)^2 with lam 0.5 (Eigen et al. 2014, equation 4). `root`: its square root, as
-    ZoeDepth and Depth Anything V2 train. `bts`: 10 times the root with lam 0.85 (Lee et al. 2019, equation 4).
-    lam 1 leaves the scale free: e's variance. The derivative of a root at 0 is taken as 0.
+    `eigen`: mean e^2 - lam (mean e)^2 with lam 0.5 (Eigen et al. 2014, training loss). `root`: its square root, as
+    ZoeDepth and Depth Anything V2 train. `bts`: 10 times the root with lam 0.85 (the code of Lee et al. 2019; early
+    versions of the paper leave out the root). lam 1 leaves the scale free: e's variance. The derivative of a root at 0
+    is taken as 0.
 
     Args:
         depth: prediction.
@@ -89,7 +90,7 @@ def scale_and_shift_invariant(
     """MiDaS (Ranftl et al. 2022, equations 5 to 7): half the mean |d' - g'| after aligning each by itself.
 
     d' = (d - t) / s with the median t and s = mean |d - t|, so that neither scale nor shift counts; its minimum does
-    not say how far anything is.
+    not say how far anything is. Trimmed, it is the mean of what is kept; the paper divides by all pixels.
 
     Args:
         depth: prediction.
@@ -119,7 +120,7 @@ def _aligned(values: Tensor, valid: Tensor) -> Tensor:
 def multi_scale_gradient(
     depth: Map, true_depth: Map, mask: Mask, scales: int = 4, log: bool = True
 ) -> Float[Tensor, " b"]:
-    """Sum over scales of mean |dx R| + mean |dy R| of the residual R (Li and Snavely 2018, equation 3).
+    """Sum over scales of mean |dx R| + mean |dy R| of the residual R (Li and Snavely 2018, gradient matching).
 
     R = log d - log g, or d - g; at scale k every 2^k-th pixel is compared with the next. Constant errors cost nothing:
     it goes with another loss. Pairs whose pixels are both valid count.
@@ -147,7 +148,7 @@ def edge_aware_smoothness(
 ) -> Float[Tensor, " b"]:
     """Mean |dx D| exp(-|dx I|) + mean |dy D| exp(-|dy I|), D the disparity 1/d over its mean (Godard et al. 2019).
 
-    Equation 3 there, on neighbouring pixels of the mask; |d I| is the mean over colours in [0, 1], times `sharpness`.
+    On neighbouring pixels of the mask; |d I| is the mean over colours in [0, 1], times `sharpness`, as in their code.
     It reads no true depth, and pulls slanted planes towards the viewer: keep its weight small.
     """
     disparity = inverse_depth(torch.where(mask, depth, 1.0))

@@ -35,9 +35,10 @@ def depth_normal(
     window: int = 3,
     jump: float = JUMP,
 ) -> Float[Tensor, " b"]:
-    """Mean 1 - cos between the true normal and the normal of the predicted depth (Hu et al. 2019, equation 5).
+    """Mean 1 - cos between the true normal and the normal of the predicted depth (after Hu et al. 2019).
 
     Over pixels with a true normal, not across depth edges; method, window and jump: `lit3d.ops.normals_from_depth`.
+    The paper has no camera: its normals are (-dx d, -dy d, 1), with d as a height over the picture. Ours lie in space.
 
     Args:
         depth: predicted.
@@ -46,7 +47,7 @@ def depth_normal(
         mask: pixels that count.
         intrinsics: of the image.
         against: `normal`: the exact normals. A window that spans a crease has another one, so that even the true depth
-            costs something. `depth`: the normals of the true depth by the same fit, as the paper; 0 at the truth.
+            costs something. `depth`: normals of the true depth by the same fit, as in the paper; 0 at the truth.
         method: of the fit.
         window: of the fit.
         jump: of an edge.
@@ -130,11 +131,12 @@ def virtual_normal(
     least: float = 0.05,
     drop: float = 0.25,
 ) -> Float[Tensor, " b"]:
-    """Mean |n_d - n_g|_1 over planes through three far-apart pixels (Yin et al. 2019, section 3.2).
+    """Mean |n_d - n_g|_1 over planes through three far-apart pixels (Yin et al. 2019).
 
     Triplets whose true triangle has an angle below 30 or above 150 degrees or a side below `least` are left out, then
-    the share `drop` with the least error, as the released code does. Which pixels make a triplet is a low-discrepancy
-    sequence over the valid ones, the same in each step: the loss is a function of its arguments alone.
+    the share `drop` with the least error; angles and share are those of the released code. Which pixels make a triplet
+    is a low-discrepancy sequence over the valid ones, the same in each step: the loss is a function of its arguments
+    alone.
 
     Args:
         depth: predicted.
@@ -142,7 +144,7 @@ def virtual_normal(
         mask: pixels that count.
         intrinsics: of the image.
         ratio: triplets per pixel of the image.
-        least: in the scene's unit; the paper's 0.6 is for rooms in metres.
+        least: in the scene's unit; what is published is for rooms in metres.
         drop: see above.
 
     Raises:

@@ -10,7 +10,7 @@ from lit3d.errors import UserError
 
 
 def bce(logits: Float[Tensor, "b q"], occupancy: Float[Tensor, "b q"]) -> Float[Tensor, " b"]:
-    """Mean binary cross-entropy over the queries (Mescheder et al. 2019, equation 3; their code takes the sum)."""
+    """Mean binary cross-entropy over the queries (Mescheder et al. 2019; their code takes the sum)."""
     return binary_cross_entropy_with_logits(logits, occupancy, reduction="none").mean(1)
 
 
@@ -25,7 +25,7 @@ def truncated_sdf(
 
     s is the distance to the nearest true point with the sign that occupancy gives: too long near the surface by less
     than the points' spacing, so more points (data.points) make it sharper. The cut is that of DeepSDF (Park et al.
-    2019, equation 4), but of the target alone: a value on the wrong side of it still has a gradient.
+    2019), but of the target alone: a value on the wrong side of it still has a gradient.
 
     Raises:
         UserError: a truncation that is not above 0.

@@ -75,7 +75,7 @@ def mesh_normal(
 ) -> Float[Tensor, " b"]:
     """Edges at p perpendicular to the true normal there: n of the true point nearest to p, without gradient.
 
-    Over p and its neighbours k (Wang et al. 2018, equation 3), each edge from both of its ends and never a vertex with
+    Over p and its neighbours k (Wang et al. 2018, normal loss), each edge from both of its ends and never a vertex with
     itself. Which side a normal points to does not count.
 
     Args:

@@ -72,7 +72,7 @@ def emd_squared(pred: Float[Tensor, "b n d"], target: Float[Tensor, "b m d"]) ->
 def sinkhorn(
     pred: Float[Tensor, "b n d"], target: Float[Tensor, "b m d"], blur: float = 0.05, p: int = 2
 ) -> Float[Tensor, " b"]:
-    """Debiased Sinkhorn divergence (Feydy et al. 2019, equation 3), for sets of any two sizes.
+    """Debiased Sinkhorn divergence (Feydy et al. 2019), for sets of any two sizes.
 
     Close to W_p^p where `blur` is small, 0 for equal sets. `blur`: length in units of the longest side; p: 2 or 1.
     """

@@ -140,7 +140,8 @@ def check_terms(
     for term in terms:
         for name in term.reads:
             if name not in (structure.tensors if gives is None else gives):
-                switched = f" as it is configured (model.{name}, perhaps)" if name in structure.tensors else ""
+                switch = f"; {structure.switches[name]} adds it" if name in structure.switches else ""
+                switched = f" as it is configured{switch}" if name in structure.tensors else ""
                 raise UserError(
                     f"loss '{term.name}' reads '{name}', but model '{model}' predicts {structure.reads_as}{switched}; "
                     f"losses that fit: {', '.join(fitting)}"

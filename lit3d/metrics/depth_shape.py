@@ -59,7 +59,7 @@ def mask_iou(predicted: Mask, mask: Mask) -> Float[Tensor, " b"]:
 def boundary_f1(depth: Map, true_depth: Map, mask: Mask, jump: float = JUMP) -> Float[Tensor, " b"]:
     """F1 of depth edges between neighbouring pixels of the mask, at the very place and to the same side.
 
-    After Depth Pro (Bochkovskii et al. 2025, section 3.3) at one threshold: an edge is where the farther depth is more
+    After Depth Pro (Bochkovskii et al. 2025, section 3.2) at one threshold: an edge is where the farther depth is more
     than 1 + jump times the nearer one. 1 where neither has an edge, 0 where one has none, where the prediction is not
     finite and where there is no truth. Outlines do not count: `mask_iou` says how good they are.
     """

@@ -77,7 +77,7 @@ def normal_consistency(
 ) -> Float[Tensor, " b"]:
     """Mean |cos| between the normals of nearest points, the two directions averaged; 1 is best.
 
-    Occupancy Networks' normal consistency (Mescheder et al. 2019, supplement 3), Mesh R-CNN's *absolute* normal
+    Occupancy Networks' normal consistency (Mescheder et al. 2019, supplement), Mesh R-CNN's *absolute* normal
     consistency: which side a normal points to does not count. Normals need not be of unit length; one that is zero or
     not finite agrees with nothing.
     """

@@ -29,7 +29,7 @@ def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, 
 
 
 def cosine(optimizer: Optimizer, total_steps: int, final: float = 0.0) -> CosineAnnealingLR:
-    """Half a cosine from the full rate to `final` of it (Loshchilov, Hutter 2017, SGDR, equation 5, no restart)."""
+    """Half a cosine from the full rate to `final` of it (Loshchilov, Hutter 2017, SGDR, no restart)."""
     return CosineAnnealingLR(optimizer, total_steps, eta_min=final * optimizer.param_groups[0]["lr"])
 
 

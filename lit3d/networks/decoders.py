@@ -1,6 +1,7 @@
 """From places and a code to values: the conditional decoders of occupancy fields."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit3d.errors import UserError, did_you_mean
+from lit3d.networks.pooling import perceptual_pooling, seen_by
 
 
 def encoded(places: Float[Tensor, "b q 3"], half: float, frequencies: int) -> Float[Tensor, "b q d"]:
@@ -41,10 +43,48 @@ class ModulatedLinear(nn.Module):
         return torch.baddbmm(self.shift(code)[:, None].to(weight.dtype), x.to(weight.dtype), weight.transpose(1, 2))
 
 
-class FilmDecoder(nn.Module):
-    """Residual blocks of modulated matrices: the same conditioning as CBN without its statistics, several times faster.
+class FieldDecoder(nn.Module):
+    """What decoders have in common: (places, code) or, with `local`, (places, code, map, camera) -> values.
 
     `unit` multiplies the values: of signed distances, so that they begin about as large as they will be.
+
+    Args:
+        half: half the side of the cube of places.
+        width: channels.
+        blocks: how many.
+        frequencies: octaves of sines and cosines beside the coordinates.
+        local: channels of the map of features in which places are looked up where a camera sees them (Saito et al.
+            2019, PIFu; Xu et al. 2019, DISN); 0: the code is all that is known of an image, as published.
+    """
+
+    unit: float = 1.0
+
+    def __init__(self, half: float, width: int, blocks: int, frequencies: int, local: int) -> None:
+        super().__init__()
+        if min(width, blocks, frequencies + 1, local + 1) < 1:
+            raise UserError(
+                "width and blocks of a decoder must be at least 1, its frequencies and local channels at least 0, got "
+                f"{width}, {blocks}, {frequencies} and {local}"
+            )
+        self.bound, self.frequencies, self.local = half, frequencies, local
+        self.inputs = 3 + 6 * frequencies + local
+
+    def known(self, places: Float[Tensor, "b q 3"], image: Sequence[Tensor]) -> Float[Tensor, "b q i"]:
+        """What a decoder reads of each place: where it is, and what the image shows there.
+
+        Args:
+            places: in the target frame.
+            image: with `local` a map (b, c, h, w) and a camera (b, 2, 4), see `ImagePooling`; else nothing.
+        """
+        x = encoded(places, self.bound, self.frequencies)
+        if not self.local:
+            return x
+        features, camera = image
+        return torch.cat([x, perceptual_pooling([features], seen_by(camera, places)).to(x.dtype)], dim=-1)
+
+
+class FilmDecoder(FieldDecoder):
+    """Residual blocks of modulated matrices: the same conditioning as CBN without its statistics, several times faster.
 
     Args:
         code: length of the code.
@@ -52,31 +92,32 @@ class FilmDecoder(nn.Module):
         width: channels.
         blocks: how many, of two matrices each.
         frequencies: octaves of sines and cosines beside the coordinates.
+        local: channels of the map of features, see `FieldDecoder`.
     """
 
-    unit: float = 1.0
-
-    def __init__(self, code: int, half: float, width: int = 128, blocks: int = 2, frequencies: int = 3) -> None:
-        super().__init__()
-        _check(width, blocks, frequencies)
-        self.bound, self.frequencies = half, frequencies
-        self.enter = ModulatedLinear(3 + 6 * frequencies, width, code)
+    def __init__(
+        self, code: int, half: float, width: int = 128, blocks: int = 2, frequencies: int = 3, local: int = 0
+    ) -> None:
+        super().__init__(half, width, blocks, frequencies, local)
+        self.enter = ModulatedLinear(self.inputs, width, code)
         self.inner = nn.ModuleList(ModulatedLinear(width, width, code) for _ in range(blocks))
         self.outer = nn.ModuleList(ModulatedLinear(width, width, code) for _ in range(blocks))
         for layer in self.outer:
             nn.init.normal_(layer.weight, std=0.1 / math.sqrt(width))  # type: ignore[arg-type] # begin near identity
         self.leave = nn.Linear(width, 1)
 
-    def forward(self, places: Float[Tensor, "b q 3"], code: Float[Tensor, "b c"]) -> Float[Tensor, "b q"]:
+    def forward(
+        self, places: Float[Tensor, "b q 3"], code: Float[Tensor, "b c"], *image: Tensor
+    ) -> Float[Tensor, "b q"]:
         """Values, float32 whatever the matrices ran in."""
-        x = functional.relu(self.enter(encoded(places, self.bound, self.frequencies), code))
+        x = functional.relu(self.enter(self.known(places, image), code))
         for inner, outer in zip(self.inner, self.outer, strict=True):
             x = functional.relu(x + outer(functional.relu(inner(x, code)), code))
         return self.unit * _last(self.leave, x)
 
 
 class ConditionalNorm(nn.Module):
-    """Batch normalisation whose scale and shift come from the code (Mescheder et al. 2019, supplement 1.1)."""
+    """Batch normalisation whose scale and shift come from the code (Mescheder et al. 2019, supplement)."""
 
     def __init__(self, channels: int, code: int) -> None:
         super().__init__()
@@ -108,7 +149,7 @@ class ConditionalBlock(nn.Module):
         return x + self.second(functional.relu(self.norms[1](inner, code)))
 
 
-class CbnDecoder(nn.Module):
+class CbnDecoder(FieldDecoder):
     """The decoder of Occupancy Networks: five residual blocks with conditional batch normalisation, 256 channels.
 
     Args:
@@ -117,21 +158,22 @@ class CbnDecoder(nn.Module):
         width: channels.
         blocks: how many.
         frequencies: 0 in the paper.
+        local: 0 in the paper; channels of the map of features, see `FieldDecoder`.
     """
 
-    unit: float = 1.0  # as of FilmDecoder
-
-    def __init__(self, code: int, half: float, width: int = 256, blocks: int = 5, frequencies: int = 0) -> None:
-        super().__init__()
-        _check(width, blocks, frequencies)
-        self.bound, self.frequencies = half, frequencies
-        self.enter = nn.Linear(3 + 6 * frequencies, width)
+    def __init__(
+        self, code: int, half: float, width: int = 256, blocks: int = 5, frequencies: int = 0, local: int = 0
+    ) -> None:
+        super().__init__(half, width, blocks, frequencies, local)
+        self.enter = nn.Linear(self.inputs, width)
         self.blocks = nn.ModuleList(ConditionalBlock(width, code) for _ in range(blocks))
         self.norm, self.leave = ConditionalNorm(width, code), nn.Linear(width, 1)
 
-    def forward(self, places: Float[Tensor, "b q 3"], code: Float[Tensor, "b c"]) -> Float[Tensor, "b q"]:
+    def forward(
+        self, places: Float[Tensor, "b q 3"], code: Float[Tensor, "b c"], *image: Tensor
+    ) -> Float[Tensor, "b q"]:
         """Values, float32 whatever the matrices ran in."""
-        x = self.enter(encoded(places, self.bound, self.frequencies))
+        x = self.enter(self.known(places, image))
         for block in self.blocks:
             x = block(x, code)
         return self.unit * _last(self.leave, functional.relu(self.norm(x, code)))
@@ -157,10 +199,3 @@ def _last(layer: nn.Linear, x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.float())[..., 0]
 
-
-def _check(width: int, blocks: int, frequencies: int) -> None:
-    if min(width, blocks, frequencies + 1) < 1:
-        raise UserError(
-            f"width and blocks of a decoder must be at least 1, its frequencies at least 0, got {width}, {blocks} and "
-            f"{frequencies}"
-        )

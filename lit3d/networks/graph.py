@@ -11,7 +11,7 @@ from lit3d.ops.mesh import Topology
 class GraphConvolution(nn.Module):
     """A vertex's own features and the mean of its neighbours', each through a matrix: x W0 + mean W1 + b.
 
-    Wang et al. 2018 (Pixel2Mesh), equation 1, with the mean in place of the sum: the step does not grow with a vertex's
+    Wang et al. 2018 (Pixel2Mesh) with the mean in place of the sum: the step does not grow with a vertex's
     degree. (Their code multiplies by a rescaled Laplacian: on regular graphs that is the same, W0 and W1 mixed.)
     """
 

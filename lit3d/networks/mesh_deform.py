@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lit3d.errors import UserError
 from lit3d.networks.camera import NominalCamera, code_size, encode, known_camera, reads_with, seen_at
 from lit3d.networks.graph import GraphDeformation
-from lit3d.networks.refined import perceptual_pooling
+from lit3d.networks.pooling import SummedMaps, perceptual_pooling
 from lit3d.networks.templates import MeshTemplate
 from lit3d.ops.mesh import with_midpoints
 from lit3d.structures import Mesh
@@ -34,7 +34,7 @@ class MeshDeformNet(nn.Module):
         width: channels of graph convolutions.
         residuals: pairs of them in each block.
         maps: of the encoder's maps, the finest so many are read.
-        channels: that each map is brought to before it is read: a matrix commutes with bilinear interpolation.
+        channels: of the sum that these are brought to before it is read, see `SummedMaps`.
         camera: nominal, or known: the camera of each image is read from the batch.
         loss_points: what set losses read of the prediction: vertices, or surface.
         samples: how many of the surface that is.
@@ -54,7 +54,7 @@ class MeshDeformNet(nn.Module):
         width: int = 64,
         residuals: int = 2,
         maps: int = 4,
-        channels: int = 32,
+        channels: int = 64,
         camera: str = "nominal",
         loss_points: str = "vertices",
         samples: int = 1024,
@@ -70,9 +70,8 @@ class MeshDeformNet(nn.Module):
         self.loss_points, self.samples = loss_points, samples
         self.encoder, self.camera, self.reads = encoder, camera, reads_with(camera)
         self.template, self.assumed = template.levels(blocks), NominalCamera(image_size)
-        read: list[int] = list(encoder.map_channels)[:maps]  # type: ignore[arg-type]
-        self.reduce = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in read)
-        inputs, code = channels * len(read) + 3, code_size(encoder, camera)
+        self.pooling = SummedMaps(encoder.map_channels, maps, channels)  # type: ignore[arg-type]
+        inputs, code = channels + 3, code_size(encoder, camera)
         carried = [0, *[width] * (blocks - 1)]
         self.blocks = nn.ModuleList(GraphDeformation(inputs + c, code, width, residuals) for c in carried)
 
@@ -84,7 +83,7 @@ class MeshDeformNet(nn.Module):
         """Batch with `image` (b, 3, h, w) in [0, 1] -> the mesh of the last block, which holds those before it."""
         image = batch["image"]
         code, maps = encode(self.encoder, batch, self.camera)
-        maps = [reduce(m) for reduce, m in zip(self.reduce, maps, strict=False)]
+        image_features = self.pooling.summed(maps).float()  # as pooling reads it, and not once a block
         lens, pose = known_camera(batch) if self.camera == "known" else self.assumed(image.shape[0])
         topologies = self.template.topologies
         vertices = self.template.vertices.expand(image.shape[0], -1, -1)
@@ -94,7 +93,7 @@ class MeshDeformNet(nn.Module):
             if i:
                 edges = topologies[i - 1].edges
                 vertices, *carried = (with_midpoints(values, edges) for values in (vertices, *carried))
-            seen = perceptual_pooling(maps, seen_at(vertices, lens, pose, image.shape[-2:]))
+            seen = perceptual_pooling([image_features], seen_at(vertices, lens, pose, image.shape[-2:]))
             features, offsets = block(torch.cat([seen, vertices, *carried], dim=2), code, topologies[i])
             carried = [features]
             before, vertices = vertices, vertices + offsets

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lit3d.errors import UserError
 from lit3d.networks.camera import code_size, encode, reads_with
 from lit3d.networks.decoders import decoder
+from lit3d.networks.pooling import ImagePooling
 from lit3d.ops.isosurface import check_size
 from lit3d.structures import OccupancyField
 
@@ -45,6 +46,9 @@ class OccupancyNet(nn.Module):
         width: channels of the decoder.
         blocks: of the decoder.
         frequencies: octaves of sines and cosines beside the coordinates; 0 as published.
+        local: channels of the encoder's maps, added up at the size of the finest, in which each place finds what the
+            image shows where it is seen; 0 as published: the code is all that the decoder knows.
+        maps: how many of the encoder's maps are added up, from the finest on.
         half: half the side of the cube where the surface is looked for; None: 0.75 in the frame viewer, 0.55 in object.
         frame: viewer or object, for that.
         resolution: cells a side of the grid whose surface is extracted: up to 32, or that times a power of two.
@@ -67,6 +71,8 @@ class OccupancyNet(nn.Module):
         width: int = 128,
         blocks: int = 2,
         frequencies: int = 3,
+        local: int = 0,
+        maps: int = 4,
         half: float | None = None,
         frame: str = "viewer",
         resolution: int = 64,
@@ -87,10 +93,11 @@ class OccupancyNet(nn.Module):
         check_size(1, resolution)
         self.encoder, self.camera, self.reads = encoder, camera, reads_with(camera)
         self.field, self.resolution, self.refine, self.bound = field, resolution, refine, half_of(half, frame)
+        code = code_size(encoder, camera)
         self.decoder = decoder(
-            condition, code=code_size(encoder, camera), half=self.bound, width=width, blocks=blocks,
-            frequencies=frequencies,
-        )  # fmt: skip
+            condition, code=code, half=self.bound, width=width, blocks=blocks, frequencies=frequencies, local=local
+        )
+        self.pooling = ImagePooling(code, encoder.map_channels, maps, local) if local else None  # type: ignore[arg-type]
         self.decoder.unit = DISTANCE if field == "sdf" else 1.0  # type: ignore[assignment]
         self.register_buffer("level", torch.zeros(()))
 
@@ -100,10 +107,13 @@ class OccupancyNet(nn.Module):
         return ("logits",) if self.field == "occupancy" else ("distance",)
 
     def forward(self, batch: Mapping[str, Any]) -> OccupancyField:
-        """Only the code is computed here: the decoder runs where the field is asked."""
-        code = encode(self.encoder, batch, self.camera).code
+        """Only what the decoder knows of each image is computed here: it runs where the field is asked."""
+        features = encode(self.encoder, batch, self.camera)
+        known: tuple[Tensor, ...] = (features.code,)
+        if self.pooling is not None:
+            known = (features.code, self.pooling.summed(features.maps), self.pooling.camera_of(features.code))
         return OccupancyField(
-            self.level.expand(code.shape[0]), self.bound, code, self.decoder, resolution=self.resolution,
+            self.level.expand(len(features.code)), self.bound, known, self.decoder, resolution=self.resolution,
             refine=self.refine, queries=batch.get("queries"),
         )  # fmt: skip
 

@@ -9,31 +9,14 @@ from torch.nn import functional
 
 from lit3d.networks.encoders import Features
 from lit3d.networks.heads import FullyConnectedHead
+from lit3d.networks.pooling import ImagePooling, perceptual_pooling, seen_by
 
 
-def perceptual_pooling(maps: Sequence[Tensor], where: Float[Tensor, "b n 2"]) -> Float[Tensor, "b n c"]:
-    """Features of an image at points of it, bilinear, from maps of any resolution (Wang et al. 2018, section 3.3).
-
-    Args:
-        maps: (b, c_i, h_i, w_i) each; c is the sum of the c_i.
-        where: (x, y) with the image's left, top edge at -1 and its right, bottom edge at 1. Pixel centres lie half a
-            pixel inside; beyond the outermost centres the border's value holds.
-    """
-    grid = where.float()[:, None]
-    found = [
-        functional.grid_sample(m.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)[:, :, 0]
-        for m in maps
-    ]
-    return torch.cat(found, dim=1).transpose(1, 2)
-
-
-class RefinedHead(nn.Module):
+class RefinedHead(ImagePooling):
     """The fully connected head's points, each moved once by what the image shows where the point is seen.
 
     The code alone must hold every detail of a shape; here a point finds it in the encoder's fine maps, as the vertices
-    of Pixel2Mesh do. Heads know no camera, and its distance differs from image to image: the code predicts an affine
-    one, which begins as the viewer frame's (the longest side covers half the image). With data.frame=object it has
-    to be learnt from there.
+    of Pixel2Mesh do, through the camera of `ImagePooling`.
 
     Args:
         points: n.
@@ -54,39 +37,22 @@ class RefinedHead(nn.Module):
         maps: int = 3,
         channels: int = 64,
     ) -> None:
-        super().__init__()
+        super().__init__(code_size, map_channels, maps, channels)
         self.first = FullyConnectedHead(points, code_size, hidden=hidden)
         self.layout = self.first.layout
-        self.reduce = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in map_channels[:maps])
-        self.camera = nn.Linear(code_size, 8)
         self.from_code = nn.Linear(code_size, channels)
         self.from_point = nn.Linear(3, channels)
         self.middle, self.move = nn.Linear(channels, channels), nn.Linear(channels, 3)
         with torch.no_grad():
-            self.camera.weight.zero_()
-            self.camera.bias.copy_(torch.eye(2, 4).flatten())
             self.move.weight.mul_(0.1)  # begin with the first head's points
             self.move.bias.zero_()
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, features: Features) -> Float[Tensor, "b n 3"]:
         """Features -> points."""
         points = self.first(features)
-        pooled = perceptual_pooling([self.summed(features.maps)], self.seen_at(points, features.code))
+        where = seen_by(self.camera_of(features.code), points)
+        pooled = perceptual_pooling([self.summed(features.maps)], where)
         x = pooled + self.from_point(points) + self.from_code(features.code)[:, None]
         x = functional.relu(self.middle(functional.relu(x)))
         with torch.autocast(x.device.type, enabled=False):  # coordinates need more than bfloat16's 8 bits
             return points + self.move(x.float())
-
-    def summed(self, maps: Sequence[Tensor]) -> Float[Tensor, "b c h w"]:
-        """The maps that are read as one, as fine as the finest."""
-        fine, *coarse = (reduce(m) for reduce, m in zip(self.reduce, maps, strict=False))
-        for m in coarse:
-            fine = fine + functional.interpolate(m, fine.shape[-2:], mode="bilinear", align_corners=False)
-        return fine
-
-    def seen_at(self, points: Float[Tensor, "b n 3"], code: Float[Tensor, "b c"]) -> Float[Tensor, "b n 2"]:
-        """Where the code's camera sees points, in the units of `perceptual_pooling`."""
-        with torch.autocast(points.device.type, enabled=False):
-            camera = self.camera(code.float()).unflatten(1, (2, 4))
-            return points @ camera[..., :3].transpose(1, 2) + camera[..., 3][:, None]

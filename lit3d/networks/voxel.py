@@ -1,5 +1,6 @@
 """Image -> voxels by deconvolution of a code (Choy et al. 2016, 3D-R2N2, with one view)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -14,6 +15,8 @@ from lit3d.networks.occupancy import half_of
 from lit3d.structures import VoxelGrid
 
 LEAST, MOST = 16, 64  # voxels a side
+REACH = math.sqrt(3) / 2  # no place of an object whose longest side is 1 is farther from its centre
+EMPTY = -10.0  # logit of voxels that no such place reads
 
 
 class DeconvolutionHead(nn.Module):
@@ -77,6 +80,7 @@ class VoxelNet(nn.Module):
     predicts: ClassVar[type[VoxelGrid]] = VoxelGrid
     field: ClassVar[str] = "occupancy"
     level: Tensor
+    corners: Tensor
 
     def __init__(
         self,
@@ -92,10 +96,15 @@ class VoxelNet(nn.Module):
         self.resolution, self.bound = resolution, half_of(half, frame)
         self.head = DeconvolutionHead(code_size(encoder, camera), resolution, channels)
         self.register_buffer("level", torch.zeros(()))
+        squares = (((torch.arange(resolution) + 0.5) / resolution * 2 - 1) * self.bound).square()
+        away = (squares[:, None, None] + squares[:, None] + squares).sqrt()
+        read_from = math.sqrt(3) * 2 * self.bound / resolution  # the diagonal of a voxel: interpolation looks so far
+        self.register_buffer("corners", away > REACH + read_from, persistent=False)
 
     def forward(self, batch: Mapping[str, Any]) -> VoxelGrid:
         """All voxels of an image."""
         grid = self.head(encode(self.encoder, batch, self.camera).code)
+        grid = grid.masked_fill(self.corners, EMPTY)
         return VoxelGrid(self.level.expand(grid.shape[0]), self.bound, grid, queries=batch.get("queries"))
 
     def code(self, batch: Mapping[str, Any]) -> Float[Tensor, "b c"]:

@@ -40,7 +40,7 @@ def sinkhorn(
 ) -> Float[Tensor, " b"]:
     """Sinkhorn divergence per sample, in the coordinates' unit^p; close to W_p^p where blur is small.
 
-    S(x, y) = OT(x, y) - OT(x, x) / 2 - OT(y, y) / 2 (Feydy et al. 2019, equation 3), where OT is the least mean cost
+    S(x, y) = OT(x, y) - OT(x, x) / 2 - OT(y, y) / 2 (Feydy et al. 2019), where OT is the least mean cost
     |x - y|^p (no factor 1/2) plus epsilon KL(plan | product of the uniform weights), epsilon = blur^p. It is 0 for
     equal sets. Each sample is iterated until its own plan is right: a result does not depend on the rest of the batch.
 

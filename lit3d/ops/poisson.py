@@ -1,9 +1,9 @@
 """An indicator function from oriented points: 1 inside, 0 outside, by one division in the Fourier domain.
 
 The gradient of the indicator of a solid is minus its normals on its surface, so -laplace(chi) = div(sum of areas times
-normals). Source: Kazhdan (2005), Kazhdan et al. (2006), eq. 3; spectral solution Peng et al., Shape As Points (2021),
-eq. 5 to 7. Each point is spread over a disc of its tangent plane: then the surface has no holes between points, and the
-normal direction needs hardly any smoothing, which a round kernel would have to pay for with all thin parts.
+normals). Source: Kazhdan (2005), Kazhdan et al. (2006); spectral solution Peng et al., Shape As Points (2021). Each
+point is spread over a disc of its tangent plane: then the surface has no holes between points, and the normal direction
+needs hardly any smoothing, which a round kernel would have to pay for with all thin parts.
 """
 
 import math

@@ -12,11 +12,11 @@ from lit3d.metrics.point_sets import more_is_better
 from lit3d.reporting import sections
 from lit3d.reporting.contents import Contents, curve
 from lit3d.reporting.free_points import sets_of
-from lit3d.reporting.markup import escape, heading, section
+from lit3d.reporting.markup import escape, heading, paragraph, section
 from lit3d.reporting.packing import Pool, floats
 from lit3d.reporting.shapes import gallery
 from lit3d.reporting.tables import Block
-from lit3d.reporting.words import head, main_metric
+from lit3d.reporting.words import FAMILIES, head, main_metric
 
 SCRIPTS = ("common.js", "tables.js", "charts.js", "images.js", "viewer.js", "gallery.js", "points.js")
 # nothing may be loaded from anywhere: the page works offline, or not at all
@@ -64,7 +64,7 @@ def _body(contents: Contents, data: dict[str, Any]) -> list[str]:
         *sections.static_parts(contents),
         section("images", "By image", '<div class="fill"></div>') if scored else "",
         section("gallery", "The same views across runs", '<div class="fill"></div>') if models and views else "",
-        section("points", "Free point sets", *families),
+        section("points", "Free point sets", *([paragraph(FAMILIES, "note"), *families] if families else [])),
         section("curves", "Learning curves", '<div class="fill"></div>') if data["curves"] else "",
         section("distributions", "Distributions over images", '<div class="fill"></div>') if scored else "",
         sections.failures(contents), sections.system(contents),

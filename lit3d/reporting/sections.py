@@ -19,6 +19,7 @@ from lit3d.reporting.words import (
     p_text,
     warning,
 )
+from lit3d.summary import FURTHER, HEADS
 
 
 def opening(contents: Contents) -> str:
@@ -135,10 +136,19 @@ def categories(contents: Contents) -> str:
         for split in block.splits:
             main = main_metric(split)
             known = [m for _, heads in known_tables(split) for m in heads] if split.classes else []
-            for metric in sorted(known, key=lambda m: m != main):
-                text, title = _category_table(block, split, metric), f"{block.title}: {split.name}, {head(metric)}"
-                parts.append(heading(title) + text if metric == main else folded(title, text))
-    return section("categories", "By category", *parts)
+            tables = {m: _category_table(block, split, m) for m in sorted(known, key=lambda m: m != main)}
+            if main in tables:
+                parts += [heading(f"{block.title}: {split.name}, {head(main)}"), tables.pop(main)]
+            parts.append(folded(f"{len(tables)} other scores", "".join(folded(_spelt(m), tables[m]) for m in tables)))
+    note = paragraph("Green and red: better and worse than the baseline, p < 0.05 after correction; grey: cannot be "
+                     "told. The gain, its interval and p are in a cell's hint.", "note")  # fmt: skip
+    return section("categories", "By category", *([note, *parts] if any(parts) else []))
+
+
+def _spelt(metric: str) -> str:
+    """A score as its table calls it, with the end that tells it from one of the same name."""
+    short = next((heads[metric] for heads in (HEADS, *FURTHER.values()) if metric in heads), head(metric))
+    return f"{short}, of 10,000 points" if metric.endswith("_10k") else short
 
 
 def _category_table(block: Block, split: Split, metric: str) -> str:

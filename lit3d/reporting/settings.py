@@ -69,7 +69,7 @@ def _flat(node: Any, path: str = "") -> dict[str, str]:
 def compare(runs: Sequence[Run]) -> tuple[list[Varied], dict[str, str], list[Setting]]:
     """What varied, what was held fixed, and the settings, in the order of their first runs."""
     every = [facts(run) for run in runs]
-    keys = list(dict.fromkeys(k for found in every for k in found))
+    keys = [k for k in dict.fromkeys(k for found in every for k in found) if not _is_the_seed(k, every)]
     columns = {k: tuple(found.get(k, ABSENT) for found in every) for k in keys}
     fixed = {k: v[0] for k, v in columns.items() if len(set(v)) == 1}
     groups: dict[tuple[int, ...], list[str]] = {}
@@ -82,6 +82,11 @@ def compare(runs: Sequence[Run]) -> tuple[list[Varied], dict[str, str], list[Set
     varied.sort(key=lambda v: (v.name == "seed", first.get(v.name, 3), v.name not in given))
     varied = _marked(varied)
     return varied, fixed, _settings(runs, varied, columns)
+
+
+def _is_the_seed(key: str, every: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a key is another name of the seed: a part of a model that is given `${seed}`."""
+    return key.endswith(".seed") and all(found[key] == found["seed"] for found in every if key in found)
 
 
 def _marked(varied: Sequence[Varied]) -> list[Varied]:
@@ -151,7 +156,8 @@ def _short_names(keys: Sequence[str]) -> list[str]:
     for key in keys:
         parts = key.split(".")
         ends = [".".join(parts[-k:]) for k in range(1, len(parts) + 1)]
-        found.append(next(e for e in ends if sum(o == e or o.endswith(f".{e}") for o in keys) == 1 or e == key))
+        clear = (e for e in ends if e not in FIRST and sum(o == e or o.endswith(f".{e}") for o in keys) == 1)
+        found.append(key if key in FIRST else next(clear, key))
     return found
 
 

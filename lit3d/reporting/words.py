@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from lit3d.reporting.contents import Contents
+from lit3d.reporting.free_points import Family
 from lit3d.reporting.tables import Block, Cell, Gain, Split, verdict
 from lit3d.summary import FURTHER, HEADS
 
@@ -13,6 +14,12 @@ METHOD = (
     "(95 %) is a bootstrap that draws whole objects, p a test that flips the sign of whole objects, corrected (Holm) "
     "for the number of settings. Both say how much the choice of test objects matters. How much another training run "
     "would matter is in ±."
+)
+
+FAMILIES = (
+    "expected: the loss over fresh members. off_member: share of the points off the member they fit best; 0 looks like "
+    "one real member. between: share of the points off every member. radius: distance from the middle; spread: its "
+    "deviation over its mean. emd to the median, the mean: distance to that member (docs/mean_shape.md)."
 )
 
 
@@ -78,8 +85,16 @@ def headlines(contents: Contents) -> Iterator[str]:
     for block in contents.blocks:
         for split in block.splits:
             yield from _headline(block, split)
+    yield from map(_family_line, contents.families)
     if contents.left_out:
         yield f"{len(contents.left_out)} folders are left out, with their reasons below."
+
+
+def _family_line(family: Family) -> str:
+    found = [(cells["off_member"].mean, cell_text("off_member", cells["off_member"]), label)
+             for label, cells in family.cells.items() if "off_member" in cells]  # fmt: skip
+    shares = "; ".join(f"{text} by {label.removeprefix(f'{family.name}: ')}" for _, text, label in sorted(found)[:4])
+    return f"{family.name}, free point sets: share of the points off the member they fit best: {shares or 'unknown'}."
 
 
 def _headline(block: Block, split: Split) -> Iterator[str]:

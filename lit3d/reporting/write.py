@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from glob import glob, has_magic
 from pathlib import Path
@@ -12,6 +13,7 @@ from lit3d.reporting import csv_table, html, markdown, picture
 from lit3d.reporting.contents import Contents, gather
 from lit3d.reporting.folders import common_folder
 
+HOUR = 3600.0  # no report takes so long
 FORMATS: dict[str, Callable[[Contents, str], str | bytes]] = {
     "html": html.render, "md": markdown.render, "csv": csv_table.render, "png": picture.render,
 }  # fmt: skip
@@ -77,6 +79,9 @@ def _write(path: Path, data: bytes) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*"):
+            if time.time() - left.stat().st_mtime > HOUR:  # of a process that was killed
+                left.unlink()
         with aside.open("wb") as stream:
             stream.write(data)
             stream.flush()

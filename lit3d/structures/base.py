@@ -1,6 +1,8 @@
 """The contract of every prediction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -22,6 +24,7 @@ class Structure:
     """The contract of every prediction: named tensors for losses, `surface` for metrics, `to_trimesh` for export."""
 
     tensors: ClassVar[tuple[str, ...]] = ()  # the names that losses may read
+    switches: ClassVar[Mapping[str, str]] = MappingProxyType({})  # what in a config makes a model give one of them
     reads_as: ClassVar[str] = "nothing"  # for sentences: "model 'x' predicts ..."
     has_normals: ClassVar[bool] = False  # whether `surface` gives normals: then true ones are read, too
     exported: ClassVar[bool] = True  # whether the named tensors are all of it, so that a graph can give them
@@ -40,8 +43,14 @@ class Structure:
         return None
 
     def _map(self: S, function: Any) -> S:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: function(v) for k, v in values.items() if isinstance(v, Tensor)})
+        """A function of every tensor, those that stand in tuples, too."""
+        changed: dict[str, Any] = {}
+        for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
+            if isinstance(value, Tensor):
+                changed[name] = function(value)
+            elif isinstance(value, tuple) and value and all(isinstance(v, Tensor) for v in value):
+                changed[name] = tuple(map(function, value))
+        return replace(self, **changed)
 
     def to(self: S, *args: Any, **kwargs: Any) -> S:
         """The same prediction on another device or in another precision."""

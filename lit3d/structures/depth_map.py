@@ -1,7 +1,9 @@
 """A depth map: the visible surface of an object, one depth a pixel."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,6 +44,9 @@ class DepthMap(Structure):
     image: Float[Tensor, "b 3 h w"] | None = field(default=None, kw_only=True)  # colours of the mesh
 
     tensors: ClassVar[tuple[str, ...]] = ("depth", "normal", "mask_logits", "visible_points")
+    switches: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"normal": "model.normals=true", "mask_logits": "model.mask=true"}
+    )
     reads_as: ClassVar[str] = "depth"
     has_normals: ClassVar[bool] = True
 

@@ -96,15 +96,15 @@ class OccupancyField(Solid):
     The decoder stays on its device; places go there and values come back.
 
     Attributes:
-        code: (b, c) what the decoder knows of each image.
-        decoder: (places (b, q, 3), code (b, c)) -> values (b, q).
+        known: (b, ...) tensors: what the decoder knows of each image.
+        decoder: (places (b, q, 3), *known) -> values (b, q).
         resolution: cells a side of the grid whose surface is extracted: multiresolution from 32 cells on.
         refine: Newton steps that move extracted vertices along the field's gradient.
         fixed: whether gradients pass the decoder by: `detach` was called.
         asked: how often each extraction asked the decoder, once it has.
     """
 
-    code: Float[Tensor, "b c"]
+    known: tuple[Float[Tensor, "b ..."], ...]
     decoder: nn.Module
     resolution: int = field(default=64, kw_only=True)
     refine: int = field(default=0, kw_only=True)
@@ -123,18 +123,18 @@ class OccupancyField(Solid):
     def at(self, places: Float[Tensor, "b q 3"]) -> Float[Tensor, "b q"]:
         """What the decoder says; without gradients in parts that fit into memory."""
         weights = next(self.decoder.parameters())
-        code, asked = self.code.to(weights.device), places.to(weights.device)
-        if code.is_inference() and not torch.is_inference_mode_enabled():
-            code = code.clone()
+        known, asked = [k.to(weights.device) for k in self.known], places.to(weights.device)
+        if not torch.is_inference_mode_enabled():
+            known = [k.clone() if k.is_inference() else k for k in known]
         decode = self._fixed if self.fixed else self.decoder
         if torch.is_grad_enabled():
-            return decode(asked, code).float().to(places.device)
+            return decode(asked, *known).float().to(places.device)
         parts = asked.split(max(1, AT_ONCE // max(1, len(asked))), dim=1)
-        return torch.cat([decode(part, code).float() for part in parts], dim=1).to(places.device)
+        return torch.cat([decode(part, *known).float() for part in parts], dim=1).to(places.device)
 
-    def _fixed(self, places: Tensor, code: Tensor) -> Tensor:
+    def _fixed(self, places: Tensor, *known: Tensor) -> Tensor:
         state = {name: p.detach() for name, p in self.decoder.named_parameters()}
-        return torch.func.functional_call(self.decoder, state, (places, code))
+        return torch.func.functional_call(self.decoder, state, (places, *known))
 
     def detach(self) -> "OccupancyField":
         """The same prediction without its graph: gradients reach places alone."""
@@ -150,16 +150,16 @@ class OccupancyField(Solid):
         self.decoder.eval()
         try:
             count = max(1, min(SHAPES, shapes_at_once(self.resolution)))
-            found = [self._extract(start, count) for start in range(0, len(self.code), count)]
+            found = [self._extract(start, count) for start in range(0, len(self.level), count)]
         finally:
             self.decoder.train(training)
         return [mesh for meshes in found for mesh in meshes]
 
     def _extract(self, start: int, count: int) -> list[Triangles]:
         part = replace(self.detach(), level=self.level[start : start + count], queries=None,
-                       code=self.code[start : start + count].clone())  # fmt: skip
+                       known=tuple(k[start : start + count].clone() for k in self.known))  # fmt: skip
         found = field_to_mesh(
-            part.at, len(part.code), self.resolution, half=self.half, level=float(part.level[0]), strict=False,
+            part.at, len(part.level), self.resolution, half=self.half, level=float(part.level[0]), strict=False,
             refine=self.refine, device=next(self.decoder.parameters()).device,
         )  # fmt: skip
         self.asked.extend(found.queries.tolist())

@@ -22,7 +22,8 @@ class Job:
     first one; other processes must be able to send it, which not every exception allows.
 
     Args:
-        task: what one config is given to; it returns a number for sweepers, or None.
+        task: what one config is given to; it returns a number for sweepers, or None. Anything else would be kept by
+            Hydra until the sweep ends, and with it a model, perhaps: it is dropped.
     """
 
     def __init__(self, task: Callable[[Any], float | None]) -> None:
@@ -36,6 +37,7 @@ class Job:
             return self.task(cfg)
         try:
             result = self.task(cfg)
+            result = result if isinstance(result, int | float) else None
         except Exception as error:  # a job that fails is one row of the closing table
             note_failure(folder, error)
             return None

@@ -4,6 +4,7 @@ Hydra's own joblib plugin loses a whole sweep when the system kills one process 
 cannot be installed beside current packages; hence these. SLURM is the business of hydra-submitit-launcher.
 """
 
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -72,6 +73,7 @@ def execute(number: int, overrides: Sequence[str], context: Any, config: DictCon
     from hydra.core.singleton import Singleton
 
     os.chdir(home)
+    multiprocessing.set_start_method(None, force=True)  # not joblib's, which processes that a job starts do not know
     setup_globals()
     Singleton.set_state(state)
     cfg = context.config_loader.load_sweep_config(config, list(overrides))

@@ -126,7 +126,7 @@ def quantised(
 ) -> Float[np.ndarray, "h w"]:
     """Noise and rounding of disparity, then of depth, in metres; 0 stays 0.
 
-    Barron, Malik (CVPR 2013, section 5) and Handa et al. (ICRA 2014) round z = f b / round(f b / z + noise) so.
+    Barron, Malik (CVPR 2013) and Handa et al. (ICRA 2014) round z = f b / round(f b / z + noise) so.
     """
     seen = z > 0
     if sensor.baseline:

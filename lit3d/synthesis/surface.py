@@ -42,7 +42,7 @@ def sample_surface(vertices: np.ndarray, faces: np.ndarray, count: int,
                    rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Points drawn uniformly by area.
 
-    Source: Osada et al., Shape Distributions (2002), eq. 1, for the point within a triangle.
+    Source: Osada et al., Shape Distributions (2002), for the point within a triangle.
 
     Args:
         vertices: (v, 3).

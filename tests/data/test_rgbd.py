@@ -289,6 +289,32 @@ def test_pictures_without_depth_are_listed_and_left_out(tmp_path, caplog):
     broken(tmp_path, r"none of the 8 depth files .* holds .* m: set data.depth_scale", depth_scale=1.0)
 
 
+def test_a_unit_that_may_be_wrong_is_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    near = module(write_set(tmp_path))
+    near.make()
+    share = np.mean([(s["depth"] > 0).float().mean() for s in samples(near)])
+    assert f"8 pairs: depth of {100 * share:.0f} % of the pixels, " in caplog.text
+    median = np.median([np.median(view(i)[1][view(i)[1] > 0]) for i in range(8)])
+    assert f", {median:.3g} m in the median" in caplog.text
+    assert "data.depth_scale" not in caplog.text
+    far = module(tmp_path, depth_scale=0.006)  # most of each chair lies beyond 10 m then
+    far.make()
+    outside = np.concatenate([view(i)[1][view(i)[1] > 0] for i in range(8)]) * 6 > 10
+    assert 0.5 < outside.mean() < 1
+    assert f"{100 * outside.mean():.0f} % of what the sensor measured lies outside 0.1 to 10 m" in caplog.text
+
+
+def test_a_split_without_pictures_is_a_sentence(tmp_path):
+    for split in ("train", "test"):
+        write_set(tmp_path / split, sequences=1)
+    with pytest.raises(UserError, match="has no 'val' pairs: put sequences under train/, val/ and test/"):
+        module(tmp_path).dataset("val")
+    write_set(tmp_path / "val", sequences=1, change=lambda depth, *_: depth * 0)
+    with pytest.raises(UserError, match="has no 'val' pairs but 2 without a depth that counts: add some, or set"):
+        module(tmp_path).dataset("val")
+
+
 def test_bad_splits_are_a_sentence(tmp_path):
     write_set(tmp_path, sequences=1, views=5)
     broken(tmp_path, r"the 5 pairs .* are 1 sequence\(s\).*data.sequence=file")

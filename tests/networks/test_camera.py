@@ -8,7 +8,7 @@ from lit3d.networks.encoders import SmallEncoder
 from lit3d.networks.heads import FullyConnectedHead
 from lit3d.networks.mesh_deform import MeshDeformNet
 from lit3d.networks.pointset import PointSetNet
-from lit3d.networks.refined import perceptual_pooling
+from lit3d.networks.pooling import perceptual_pooling
 from lit3d.networks.templates import sphere
 
 LENS = torch.tensor([[[70.0, 0, 32], [0, 70, 32], [0, 0, 1]]])

@@ -11,7 +11,7 @@ from lit3d.networks.decoders import CbnDecoder, ConditionalNorm, FilmDecoder, Mo
 def net(**options):
     torch.manual_seed(0)
     encoder = SmallEncoder(channels=(4, 8), code=12, image_size=16)
-    return OccupancyNet(encoder, **({"width": 16, "blocks": 1, "resolution": 16} | options))
+    return OccupancyNet(encoder, **({"width": 16, "blocks": 1, "resolution": 16, "local": 6} | options))
 
 
 def batch(count=2, queries=30):
@@ -119,6 +119,7 @@ def test_kinds_of_fields_say_what_losses_may_read():
     ({"resolution": 1024}, "1024 cells a side for 1 shape takes 25.8 GB .* take at most 549 cells"),
     ({"refine": -1}, "model.refine at least 0"),
     ({"width": 0}, "width and blocks of a decoder"),
+    ({"local": -1}, "local channels at least 0, got 16, 1, 3 and -1"),
     ({"half": 0.0}, "model.half"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused(options, sentence):
@@ -139,3 +140,40 @@ def test_the_default_conditioning_learns_a_shape_for_each_image():
         loss.backward()
         optimizer.step()
     assert float(((decoder(places, code) > 0) == (truth > 0.5)).float().mean()) > 0.95
+
+
+@pytest.mark.parametrize("condition", ["film", "cbn"])
+def test_a_place_sees_the_image_where_it_is_projected_to_and_nowhere_else(condition):
+    network = shaken(net(condition=condition, local=6)).eval()
+    with torch.no_grad():
+        network.pooling.camera.weight.zero_()
+        network.pooling.camera.bias.copy_(torch.tensor([[1.5, 0, 0, 0.1], [0, 1.5, 0, -0.2]]).flatten())
+    code, places = torch.rand(1, 12), torch.rand(1, 200, 3) - 0.5
+    maps = torch.zeros(1, 6, 8, 8)
+    camera = network.pooling.camera_of(code)
+    before = network.decoder(places, code, maps, camera)
+    maps[..., 2, 5] = 3.0
+    moved = (network.decoder(places, code, maps, camera) - before).abs()[0] > 1e-6
+    x, y = 1.5 * places[0, :, 0] + 0.1, 1.5 * places[0, :, 1] - 0.2
+    column, row = ((x + 1) * 4 - 0.5).clamp(0, 7), ((y + 1) * 4 - 0.5).clamp(0, 7)
+    near = ((column - 5).abs() < 1) & ((row - 2).abs() < 1)
+    assert not moved[~near].any()
+    assert moved.any()
+
+
+def test_as_published_the_code_is_all_that_a_decoder_knows():
+    network = net(local=0)
+    assert network.pooling is None
+    assert [k.shape[1:] for k in network(batch()).known] == [(12,)]
+    assert len(net()(batch()).known) == 3
+
+
+def test_what_is_known_of_an_image_goes_along_with_its_sample():
+    network = shaken(net()).eval()
+    whole = network(batch(3))
+    torch.testing.assert_close(whole.select(1).logits[0], whole.logits[1])
+    assert all(not k.requires_grad for k in whole.detach().known)
+    places = torch.rand(3, 5, 3, requires_grad=True)
+    whole.detach().at(places).sum().backward()
+    assert places.grad.any()
+    assert network.pooling.camera.weight.grad is None

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from lit3d.networks.encoders import Features
-from lit3d.networks.refined import RefinedHead, perceptual_pooling
+from lit3d.networks.pooling import perceptual_pooling, seen_by
+from lit3d.networks.refined import RefinedHead
 
 
 def bilinear(image, x, y):
@@ -48,7 +49,7 @@ def head():
 
 def test_the_camera_begins_as_the_viewers(head):
     points = torch.rand(2, 5, 3) - 0.5
-    torch.testing.assert_close(head.seen_at(points, torch.rand(2, 6)), points[..., :2])
+    torch.testing.assert_close(seen_by(head.camera_of(torch.rand(2, 6)), points), points[..., :2])
 
 
 def test_a_point_is_moved_by_the_picture_where_it_is_seen_and_by_nothing_else(head):
@@ -56,7 +57,7 @@ def test_a_point_is_moved_by_the_picture_where_it_is_seen_and_by_nothing_else(he
     image = torch.zeros(1, 4, 16, 16)
     before = head(Features(code, [image, still]))
     first = head.first(Features(code, []))
-    places = head.seen_at(first, code)[0]
+    places = seen_by(head.camera_of(code), first)[0]
     column, row = (((places[7] + 1) / 2 * 16 - 0.5).floor().long()).tolist()
     image[:, :, row : row + 2, column : column + 2] = 5.0
     moved = (head(Features(code, [image, still])) - before).norm(dim=2)[0] > 1e-7

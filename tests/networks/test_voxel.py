@@ -40,3 +40,18 @@ def test_logits_are_float32_under_autocast():
         half = network(given)
     assert half.grid.dtype == torch.float32
     torch.testing.assert_close(half.grid, network(given).grid, atol=0.02, rtol=0.05)
+
+
+@pytest.mark.parametrize("resolution", [16, 32, 64])
+def test_corners_that_no_object_reaches_are_empty(resolution):
+    network = net(resolution=resolution, channels=(4, 4, 3, 2)).eval()
+    full = network.head.leave
+    torch.nn.init.constant_(full.bias, 50.0)  # every voxel that is free to be
+    field = network({"image": torch.rand(1, 3, 16, 16)})
+    assert (field.grid[0, 0, 0, 0], field.grid[0, -1, 0, -1]) == (-10, -10)
+    direction = torch.nn.functional.normalize(torch.randn(1, 3000, 3), dim=2)
+    assert (field.at(direction * 3**0.5 / 2) > 20).all()  # the corner of a unit cube, however it is turned
+
+
+def test_in_the_objects_axes_no_voxel_is_given_up():
+    assert not net(frame="object").corners.any()

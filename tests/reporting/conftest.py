@@ -106,7 +106,8 @@ def write_free_points(folder, loss="cd", family="circle", seed=0, dimension=2, r
     points = generator.normal(size=(200, dimension))
     points *= radius / np.linalg.norm(points, axis=1, keepdims=True)
     members = np.stack([points * k for k in (0.5, 0.8, 1.1, 1.3, 1.5)])
-    dump(folder / "config.yaml", {"paths": {"output": str(folder)}, "model": {"name": "free_points"}, "seed": seed,
+    dump(folder / "config.yaml", {"paths": {"output": str(folder)}, "seed": seed,
+                                  "model": {"name": "free_points", "network": {"seed": seed}},
                                   "loss": {loss: {"weight": 1.0}}, "data": {"name": family}})  # fmt: skip
     dump(folder / "results.json", {
         "test": {loss: 0.01 + 0.001 * seed}, "test_standard_error": {loss: 0.0002},

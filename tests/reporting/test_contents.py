@@ -17,6 +17,7 @@ from lit3d.reporting.contents import curve, gather
 from lit3d.reporting.folders import natural
 from lit3d.reporting.html import page_data
 from lit3d.reporting.shapes import views_of
+from lit3d.reporting.words import headlines
 from lit3d.reporting.write import report
 
 
@@ -40,6 +41,18 @@ def test_settings_differ_in_the_seed_alone_and_are_named_by_what_varied(sweep):
     assert "data" in {v.name for v in found.varied} | set(free["model"].others)  # that of a point set comes with it
     assert "loss.cd.weight" in free["loss"].others
     assert not [k for k in found.fixed if k.startswith(("paths", "name"))]
+
+
+def test_point_sets_are_among_the_findings(sweep):
+    found = list(headlines(gather([sweep])))
+    assert found[0].endswith("varied: model, loss, seed.")
+    assert found[2].startswith("circle, free point sets: share of the points off the member they fit best: 0.500")
+
+
+def test_another_seed_than_the_runs_makes_a_setting(make):
+    for n, (seed, other) in enumerate([(0, 0), (1, 0), (0, 1)]):
+        make.run(make.root / f"{n}", seed=seed, synthesis={"seed": other})
+    assert [s.label for s in gather([make.root]).settings] == ["synthesis.seed=0", "synthesis.seed=1"]
 
 
 def test_where_a_run_wrote_does_not_make_a_setting(make):

@@ -86,7 +86,7 @@ def test_the_viewer_draws_and_turning_one_shape_turns_all(opened):
     page = opened.page
     opened.go("gallery")
     page.wait_for_selector("#gallery .scene:nth-child(8) canvas")
-    page.wait_for_function("document.querySelectorAll('#gallery .gl').length == 8")
+    page.wait_for_function("() => document.querySelectorAll('#gallery .gl').length == 8")
     page.wait_for_timeout(1500)
     before = [opened.picture("#gallery .gl", i) for i in range(8)]
     assert all(0.02 < share_drawn(p) < 0.9 for p in before)

@@ -24,7 +24,7 @@ class Ball(nn.Module):
 def balls(radii=(0.3, 0.4), **options):
     code = torch.tensor(radii)[:, None]
     options = {"resolution": 32} | options
-    return OccupancyField(torch.zeros(len(radii)), 0.55, code, Ball(), **options)
+    return OccupancyField(torch.zeros(len(radii)), 0.55, (code,), Ball(), **options)
 
 
 def grids(r=24, half=0.5, radii=(0.3, 0.4)):
@@ -91,7 +91,7 @@ def test_multiresolution_asks_less_than_the_dense_grid_and_finds_the_same():
 
 
 def test_the_level_moves_the_surface_and_refinement_puts_vertices_on_it():
-    field = OccupancyField(torch.full((1,), 0.1), 0.55, torch.tensor([[0.4]]), Ball(), resolution=16, refine=3)
+    field = OccupancyField(torch.full((1,), 0.1), 0.55, (torch.tensor([[0.4]]),), Ball(), resolution=16, refine=3)
     assert float((field.extracted()[0].vertices.norm(dim=1) - 0.3).abs().max()) < 1e-4
 
 
@@ -146,9 +146,9 @@ def test_extraction_works_on_what_inference_mode_made_and_evaluates_the_decoder(
 
     watched, ball = Watched(), Ball()
     with torch.inference_mode():
-        field = OccupancyField(torch.zeros(1), 0.55, torch.tensor([[0.3]]), watched, resolution=16, refine=1)
+        field = OccupancyField(torch.zeros(1), 0.55, (torch.tensor([[0.3]]),), watched, resolution=16, refine=1)
         field.surface(5)
-        later = OccupancyField(torch.zeros(1), 0.55, torch.tensor([[0.3]]), ball, resolution=16, refine=1)
+        later = OccupancyField(torch.zeros(1), 0.55, (torch.tensor([[0.3]]),), ball, resolution=16, refine=1)
     assert watched.training
     assert later.to_trimesh(0).is_watertight
     assert later.at(torch.zeros(1, 1, 3)).requires_grad

@@ -30,6 +30,22 @@ def killed(cfg):
     return 0.5
 
 
+def doubled(context, number):
+    """What the processes of a job do."""
+    return context * number
+
+
+def nested(cfg):
+    """A job with processes of its own: those that make a dataset, those that load it."""
+    from torch.utils.data import DataLoader
+
+    from lit3d.synthesis.workers import outcomes
+
+    made = sorted(outcome.value for outcome in outcomes(doubled, 2, [1, 2, 3], workers=2))
+    loaded = [int(batch) for batch in DataLoader([7, 8], num_workers=1)]
+    (job_folder() / "facts.json").write_text(json.dumps({"made": made, "loaded": loaded}))
+
+
 def valley(cfg):
     """A function with its minimum at seed 30."""
     with (job_folder().parent / "log").open("a") as stream:

@@ -71,6 +71,36 @@ def test_frames_of_failed_jobs_are_not_kept(start):
     assert alive == [0, 0]
 
 
+def test_what_jobs_return_is_not_kept_unless_it_is_a_number(start):
+    import gc
+    import weakref
+
+    class Trainer:
+        pass
+
+    trainers, alive = [], []
+
+    def task(cfg):
+        gc.collect()
+        alive.append(sum(t() is not None for t in trainers))
+        trainer = Trainer()
+        trainers.append(weakref.ref(trainer))
+        return {"trainer": trainer}
+
+    assert start(task, "-m", "seed=0,1,2") == 0
+    assert alive == [0, 0, 0]
+
+
+def test_jobs_work_where_the_command_was_given(start, tmp_path):
+    """Hydra before 1.2 changed into the folder of a job, where paths of datasets and files mean something else."""
+    from pathlib import Path
+
+    places = []
+    assert start(lambda cfg: places.append((Path.cwd(), cfg.paths.data)), "-m", "seed=0,1") == 0
+    assert {place for place, _ in places} == {tmp_path}
+    assert len({data for _, data in places}) == 1
+
+
 def test_an_error_that_cannot_be_pickled_is_reported_like_any_other(start, capsys):
     class Odd(Exception):
         def __init__(self, one, two):

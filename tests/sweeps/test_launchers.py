@@ -36,6 +36,12 @@ def test_a_killed_process_costs_its_own_job_and_no_other(start, tmp_path, capsys
 
 
 @pytest.mark.slow
+def test_a_job_of_joblib_may_start_processes_of_its_own(start, tmp_path):
+    assert start(tasks.nested, "-m", "seed=0,1", "hydra/launcher=joblib") == 0
+    assert facts(tmp_path) == [{"made": [2, 4, 6], "loaded": [7, 8]}] * 2
+
+
+@pytest.mark.slow
 def test_submitit_runs_its_jobs_in_processes_of_their_own(start, tmp_path):
     assert start(tasks.facts, "-m", "seed=0,1", "hydra/launcher=slurm_local") == 0
     assert len({f["pid"] for f in facts(tmp_path)}) == 2

@@ -4,7 +4,7 @@ The mesh is projected to the plane of its first and last axis. A directed edge c
 that plane crosses it; the sum over the three edges of a triangle, -1, 0 or 1, says whether the line crosses the
 triangle and from which side. Both triangles at an edge evaluate it from the same end with the same operations, so their
 shares cancel bit for bit: a line never slips between two triangles, and for closed meshes the signed count is the
-winding number (Shimrat 1962 for the half-open rule; Jacobson et al. 2013, eq. 3, for counts as winding numbers).
+winding number (Shimrat 1962 for the half-open rule; Jacobson et al. 2013 for counts as winding numbers).
 """
 
 from typing import NamedTuple

@@ -128,7 +128,7 @@ def sample_surface(
 ) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b n 3"], Int[Tensor, "b n"]]:
     """Points drawn uniformly by area, their unit normals and the faces they lie on; differentiable in the vertices.
 
-    A face is chosen in proportion to its area (no gradient), then a place in it (Osada et al. 2002, equation 1), which
+    A face is chosen in proportion to its area (no gradient), then a place in it (Osada et al. 2002), which
     stays when the face moves. Faces without area are never drawn, unless no face has any: then all alike. Coordinates
     that are not finite count as no area.
 

@@ -142,7 +142,7 @@ class Topology:
     def subdivided(self) -> "Topology":
         """Each face in four, by the midpoints of its edges: vertex v + i is the midpoint of edge i.
 
-        Graph unpooling of Wang et al. 2018 (Pixel2Mesh, section 3.4, edge-based); `with_midpoints` carries positions
+        Graph unpooling of Wang et al. 2018 (Pixel2Mesh, edge-based); `with_midpoints` carries positions
         and features. Winding and Euler characteristic stay.
         """
         (a, b, c), (x, y, z) = self.faces.unbind(1), (self.face_edges + self.vertices).unbind(1)

@@ -50,7 +50,7 @@ function drawDistributions(root) {
       const chosen = [...values.keys()].filter((k) => !Number.isNaN(values[k]));
       return {
         type: "violin", y: chosen.map((k) => values[k]), name: setting, text: chosen.map((k) => `${split.objects[k]}, view ${split.views[k]}`),
-        box: { visible: true }, meanline: { visible: true }, points: "outliers", marker: { size: 3 }, spanmode: "hard",
+        box: { visible: true }, meanline: { visible: true, color: "#fff", width: 2 }, points: "outliers", marker: { size: 3 }, spanmode: "hard",
         line: { color: colourOf(setting), width: 1 }, hoveron: "points",
       };
     }).filter(Boolean);
@@ -58,7 +58,7 @@ function drawDistributions(root) {
   };
   const part = select("scored on", scored.map((s, i) => [i, s.title]), choose);
   root.append(make("div", { className: "controls" }, part.node, metric.node),
-    make("p", { className: "hint", textContent: "One value an image: the mean over a setting's runs. Box: quartiles; dashed: mean." }), plot);
+    make("p", { className: "hint", textContent: "One value an image: the mean over a setting's runs. Box: quartiles and median; white: mean." }), plot);
   choose(0);
 }
 

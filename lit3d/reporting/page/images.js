@@ -52,7 +52,7 @@ function imageTable(split, rows, x, y, sign) {
     make("tbody", {}, ...sorted.map((k) => {
       const gain = sign * (y[k] - x[k]);
       const cells = [split.objects[k], split.categories[k], split.views[k], shown(x[k]), shown(y[k]), (gain > 0 ? "+" : "") + shown(gain)];
-      return make("tr", {}, ...cells.map((text) => make("td", { textContent: text })));
+      return make("tr", {}, ...cells.map((text) => make("td", { textContent: text, className: typeof text === "number" || /^[-+–\d]/.test(text) ? "" : "words" })));
     })));
   for (const th of table.tHead.rows[0].cells) th.addEventListener("click", () => sortBy(table, th));
   return table;

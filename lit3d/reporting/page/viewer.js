@@ -14,7 +14,8 @@ function traces([points, triangles]) {
   const [i, j, k] = [0, 1, 2].map((c) => Array.from({ length: count }, (_, f) => flat[3 * f + c]));
   return [{
     type: "mesh3d", x, y, z, i, j, k, intensity: z, colorscale: "Viridis", showscale: false, hoverinfo: "skip", flatshading: true,
-    lighting: { ambient: 0.55, diffuse: 0.7, specular: 0.1 }, lightposition: { x: 1000, y: 2000, z: 3000 },
+    lighting: { ambient: 0.55, diffuse: 0.7, specular: 0.1, facenormalsepsilon: 0, vertexnormalsepsilon: 0 }, // else small triangles are dark
+    lightposition: { x: 1000, y: 2000, z: 3000 },
   }];
 }
 
