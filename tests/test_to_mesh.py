@@ -109,8 +109,12 @@ def test_a_later_sample_of_a_batch_is_the_one_that_is_meant():
     (PointSet(torch.zeros(1, 100, 3)), "one place"),
     (VoxelGrid(torch.zeros(1), 0.5, torch.full((1, 8, 8, 8), -1.0)), "encloses nothing"),
     (VoxelGrid(torch.zeros(1), 0.5, torch.full((1, 8, 8, 8), torch.nan)), "not finite"),
+    (OccupancyField(torch.full((1,), 1e6), 0.5, (torch.zeros(1, 1),), Ball(), resolution=16), "encloses nothing"),
+    (OccupancyField(torch.full((1,), -1e6), 0.5, (torch.zeros(1, 1),), Ball(), resolution=16), "encloses nothing"),
+    (OccupancyField(torch.zeros(1), 0.5, (torch.full((1, 1), torch.nan),), Ball(), resolution=16), "not finite"),
     (Mesh(torch.full((1, 12, 3), torch.nan), Topology.of(icosphere(0).faces)), "not finite"),
-], ids=["nan points", "no points", "one place", "empty voxels", "nan voxels", "nan vertices"])  # fmt: skip
+], ids=["nan points", "no points", "one place", "empty voxels", "nan voxels", "empty field",
+        "full field", "nan field", "nan vertices"])  # fmt: skip
 def test_what_gives_no_mesh_says_so(empty, sentence):
     with pytest.raises(UserError, match=sentence):
         empty.to_mesh(0)

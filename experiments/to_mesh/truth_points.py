@@ -2,9 +2,12 @@
 
     python -m experiments.to_mesh.truth_points --each 4
 
-Each closed shape gives 10,000 points, with their true normals and without any; the mesh and the truth are compared by
-100,000 points each, beside truth against truth. Shapes with thin parts are listed apart: a tenth or more of their
-surface has less than two spacings of the points behind it, which no method can tell from noise.
+Each closed shape gives 10,000 points: with their true normals (oriented), with estimated ones that true normals turn
+outwards (sides), and without any (plain); the mesh and the truth are compared by 100,000 points each, beside truth
+against truth. So `sides` costs what estimated planes cost, and `plain` in addition what wrong sides do; `askew` is the
+share of normals that lie more than 20 degrees off, `turned` that of the others that point inwards. Shapes with thin
+parts are listed apart: a tenth or more of their surface has less than two spacings of the points behind it, which no
+method can tell from noise.
 """
 
 import argparse
@@ -16,13 +19,16 @@ import trimesh
 from scipy.spatial import cKDTree
 
 from lit3d.ops.meshing import points_to_mesh
-from lit3d.ops.normals import neighbourhoods, spacing
+from lit3d.ops.normals import estimated_normals, neighbourhoods, spacing
+from lit3d.ops.orientation import outward
 from lit3d.synthesis import GrammarSource
 from lit3d.synthesis.occupancy import inside_function
 from lit3d.synthesis.pipeline import prepared
 from lit3d.synthesis.surface import outer_surface
 
 GIVEN, SCORED, RADIUS = 10_000, 100_000, 0.01
+STRAIGHT = float(np.cos(np.radians(20)))
+ROADS = ("oriented", "sides", "plain")
 
 
 def fscore(ours, theirs):
@@ -43,11 +49,16 @@ def measure(source, item):
     truth, other = sample.points[GIVEN : GIVEN + SCORED], sample.points[GIVEN + SCORED :]
     thin = thin_share(ready.shape, sample, 2 * spacing(neighbourhoods(points)[0]))
     row = {"object": item.object, "thin": thin, "ceiling": fscore(other, truth)}
-    for name, given in (("oriented", normals), ("plain", None)):
+    found = outward(points, estimated_normals(points))
+    cosine = (found * normals).sum(-1)
+    row["askew"] = float((cosine.abs() < STRAIGHT).float().mean())
+    row["turned"] = float((cosine < -STRAIGHT).float().mean()) / max(1 - row["askew"], 1e-9)
+    sided = torch.where(cosine[:, None] < 0, -found, found)
+    for name, given in zip(ROADS, (normals, sided, None), strict=True):
         began = time.perf_counter()
-        found = points_to_mesh(points, given)
+        made = points_to_mesh(points, given)
         row[f"{name}_s"] = time.perf_counter() - began
-        mesh = trimesh.Trimesh(found.vertices.numpy(), found.faces.numpy(), process=False)
+        mesh = trimesh.Trimesh(made.vertices.numpy(), made.faces.numpy(), process=False)
         surface, _ = trimesh.sample.sample_surface(mesh, SCORED, seed=0)
         row[f"{name}_F"], row[f"{name}_watertight"] = fscore(surface, truth), mesh.is_watertight
     return row
@@ -57,12 +68,15 @@ def report(title, rows):
     if not rows:
         return
     print(f"{title}: {len(rows)} shapes")
-    for name in ("oriented", "plain"):
+    for name in ROADS:
         scores = np.array([row[f"{name}_F"] for row in rows])
         good = [row[f"{name}_F"] >= 0.97 * row["ceiling"] and row[f"{name}_watertight"] for row in rows]
         seconds = np.median([row[f"{name}_s"] for row in rows])
         print(f"  {name:9} F at 1 %: median {np.median(scores):.3f}, least {scores.min():.3f}; at least 0.97 of truth "
               f"against truth and watertight: {np.mean(good):.0%}; {seconds:.1f} s a shape")  # fmt: skip
+    for name in ("askew", "turned"):
+        shares = [row[name] for row in rows]
+        print(f"  {name:9} median {np.median(shares):.1%}, most {max(shares):.1%}")
 
 
 def main():

@@ -11,6 +11,7 @@ from lit3d.errors import UserError
 from lit3d.networks.camera import code_size, encode, reads_with
 from lit3d.networks.decoders import decoder
 from lit3d.networks.pooling import ImagePooling
+from lit3d.ops.isosurface import check_size
 from lit3d.structures import OccupancyField
 
 FIELDS = ("occupancy", "sdf")
@@ -55,7 +56,8 @@ class OccupancyNet(nn.Module):
         camera: nominal, or known: that of each image is appended to the code.
 
     Raises:
-        UserError: another word for `field` or `condition`, or numbers that cannot be.
+        UserError: another word for `field` or `condition`, numbers that cannot be, or a grid that would not fit into
+            memory.
     """
 
     predicts: ClassVar[type[OccupancyField]] = OccupancyField
@@ -88,6 +90,7 @@ class OccupancyNet(nn.Module):
                 "model.resolution must be 2 to 32, or that times a power of two, and model.refine at least 0, got "
                 f"{resolution} and {refine}"
             )
+        check_size(1, resolution)
         self.encoder, self.camera, self.reads = encoder, camera, reads_with(camera)
         self.field, self.resolution, self.refine, self.bound = field, resolution, refine, half_of(half, frame)
         code = code_size(encoder, camera)

@@ -20,6 +20,7 @@ from lit3d.errors import UserError
 Field = Callable[[Tensor], Tensor]  # points (b, q, 3) -> values (b, q), larger inside
 OUTSIDE = -1e6  # beyond the grid, so that a surface that reaches its border is closed there
 BYTES = 24  # a grid point and shape: values, what is known, and the pooled copies of both
+MOST_BYTES = 4e9  # for the grids of one extraction
 
 
 class Triangles(NamedTuple):
@@ -57,7 +58,7 @@ def mise(
     refine: int = 0,
     strict: bool = True,
     chunk: int = 100_000,
-    most_bytes: float = 4e9,
+    most_bytes: float = MOST_BYTES,
     device: torch.device | str = "cpu",
 ) -> Extraction:
     """The surfaces field = level of a batch of shapes in the cube [-half, half]^3.
@@ -82,7 +83,7 @@ def mise(
     Raises:
         UserError: the grid would not fit, sizes out of range, or (strict) values that are not finite.
     """
-    _check_size(batch, coarse, levels, most_bytes)
+    check_size(batch, coarse, levels, most_bytes)
     grid = _Grid(field, batch, half, level, chunk, torch.device(device))
     with torch.no_grad():
         grid.start(coarse)
@@ -183,16 +184,27 @@ def _corners(cells: Tensor) -> Tensor:
     return functional.max_pool3d(middle, 3, 1, 1)[:, 0] > 0
 
 
-def _check_size(batch: int, coarse: int, levels: int, most_bytes: float) -> None:
+def shapes_at_once(cells: int, most_bytes: float = MOST_BYTES) -> int:
+    """How many grids of so many cells a side fit."""
+    return int(most_bytes / (BYTES * (cells + 1) ** 3))
+
+
+def check_size(batch: int, coarse: int, levels: int = 0, most_bytes: float = MOST_BYTES) -> None:
+    """Refuse grids of coarse * 2**levels cells a side that would not fit, or cannot be.
+
+    Raises:
+        UserError: naming what they take, the limit, and what fits.
+    """
     if batch < 1 or coarse < 1 or levels < 0:
         raise UserError(f"expected at least one shape, one cell and levels >= 0, got {batch}, {coarse} and {levels}")
     cells = coarse * 2**levels
     bytes_ = BYTES * batch * (cells + 1) ** 3
     if bytes_ > most_bytes:
         fits = int((most_bytes / BYTES / batch) ** (1 / 3)) - 1
+        many, fewer = ("s", ", fewer shapes at once,") if batch > 1 else ("", "")
         raise UserError(
-            f"a grid of {cells} cells a side for {batch} shapes takes {bytes_ / 1e9:.1f} GB and the limit is "
-            f"{most_bytes / 1e9:.1f} GB: take at most {max(fits, 1)} cells, fewer shapes at once, or a larger limit"
+            f"a grid of {cells} cells a side for {batch} shape{many} takes {bytes_ / 1e9:.1f} GB and the limit is "
+            f"{most_bytes / 1e9:.1f} GB: take at most {max(fits, 1)} cells{fewer} or a larger limit"
         )
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from lit3d.errors import UserError
 from lit3d.ops.depth import unproject, valid_depth
 from lit3d.ops.isosurface import Extraction, Field, Triangles, empty, marching_cubes, mise
-from lit3d.ops.normals import disc_points, estimated_normals, neighbourhoods, outward, spacing
+from lit3d.ops.normals import disc_points, estimated_normals, neighbourhoods, spacing
+from lit3d.ops.orientation import outward
 from lit3d.ops.poisson import check_memory, indicator, values_at
 
 MARGIN = 1.06  # side of the grid over that of the set's box: the indicator is periodic

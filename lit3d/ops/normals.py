@@ -1,6 +1,8 @@
-"""Normals of a point set, and which of their two sides is outside."""
+"""Normals of a point set."""
 
 import math
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,11 +12,11 @@ from torch import Tensor
 
 from lit3d.errors import UserError
 
-FIT, NEAR = 16, 7  # neighbours that a plane is fitted to, and those that the first guess is made of
-VIEWS = 64  # directions from which points are looked at
-STEEP = 0.25  # cosine: a point that is seen under a flatter angle says nothing about its side
-AGREE = 10  # neighbours that share their opinion
-
+FIT, NEAR = 16, 7  # neighbours that a plane is fitted to, and those that say how far apart points are
+PAIRS = 6  # nearest neighbours, any two of which span a plane through the point
+ROUNDS = 2  # how often planes pass from point to point
+WIDTHS = (0.02, 0.04, 0.08, 0.16, 0.3)  # how far off a plane its neighbours may lie, in distances to the seventh
+ENOUGH = 0.45  # share of the neighbours that lies on the plane of the median point, at a width that fits the noise
 
 def neighbourhoods(points: Float[Tensor, "n 3"], count: int = FIT) -> tuple[np.ndarray, np.ndarray]:
     """Distances (n, count) and indices (n, count) of the nearest other points, nearest first; float64.
@@ -36,84 +38,93 @@ def spacing(distance: np.ndarray) -> float:
     return float(np.median(distance[:, 5])) * math.sqrt(math.pi / 6)
 
 
-def estimated_normals(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """Unit normals of either sign: the plane through each point that fits its neighbours.
+class Patches(NamedTuple):
+    """What lies around each of n points.
 
-    Neighbours off the plane lose weight from fit to fit (a redescending estimator), so that points across an edge or on
-    the other side of a board do not tilt it.
+    Attributes:
+        to: (n, k, 3) to the neighbours, in distances to the seventh of them.
+        index: (n, k) which points they are.
+        close: (n, k) their weights, larger for nearer ones.
+        apart: spacing of the points.
+    """
+
+    to: np.ndarray
+    index: np.ndarray
+    close: np.ndarray
+    apart: float
+
+
+def patches(points: Float[Tensor, "n 3"]) -> Patches:
+    """Neighbourhoods in units of their own size.
 
     Raises:
         UserError: as `neighbourhoods`.
     """
     distance, index = neighbourhoods(points)
     places = points.detach().cpu().double().numpy()
-    to = places[index] - places[:, None]
-    scale = np.maximum(distance[:, NEAR - 1 : NEAR], 1e-12)
-    close = np.exp(-((distance / scale) ** 2) / 2)
-    normals = _flattest(to, (np.arange(FIT) < NEAR) * np.ones_like(distance))
-    for fit in range(5):
-        off = np.abs((to * normals[:, None]).sum(-1)) / (scale * 0.3 * 0.6**fit)
-        normals = _flattest(to, close / (1 + off**2) ** 2 + 1e-12)
+    to = (places[index] - places[:, None]) / np.maximum(distance[:, NEAR - 1], 1e-12)[:, None, None]
+    return Patches(to, index, np.exp(-(to**2).sum(-1) / 2), spacing(distance))
+
+
+def estimated_normals(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Unit normals of either sign: of the plane through each point that most of its neighbours lie on.
+
+    Candidates are the planes through a point and two of its neighbours, then those of its neighbours: what lies across
+    an edge or on the other side of a board does not tilt a plane, however much of it there is. How far off a plane
+    points may lie is read off the set, so that noise is averaged and edges stay sharp where there is none.
+
+    Raises:
+        UserError: as `neighbourhoods`.
+    """
+    around = patches(points)
+    to = around.to
+    first, second = np.array(list(combinations(range(PAIRS), 2))).T
+    spanned = np.cross(to[:, first], to[:, second])
+    spanned /= np.maximum(np.linalg.norm(spanned, axis=-1, keepdims=True), 1e-12)
+    level = _flattest(to, (np.arange(FIT) < NEAR) * np.ones_like(around.close))
+    candidates = np.concatenate([level[:, None], spanned], axis=1)
+    for width in WIDTHS:
+        normals, score = _best(around, candidates, width)
+        if _share(around, normals, width) > ENOUGH:
+            break
+    for _ in range(ROUNDS):
+        passed, further = _best(around, normals[around.index], width)
+        normals, score = np.where((further > score)[:, None], passed, normals), np.maximum(score, further)
     return torch.from_numpy(normals).to(points.dtype)
+
+
+def noise_width(around: Patches, normals: np.ndarray) -> float:
+    """The least of `WIDTHS` at which planes with these normals (n, 3) hold enough of their neighbours."""
+    return next((width for width in WIDTHS[:-1] if _share(around, normals, width) > ENOUGH), WIDTHS[-1])
+
+
+def on_plane(off: np.ndarray, width: float) -> np.ndarray:
+    """Weight of neighbours so far off a plane: redescending."""
+    return 1 / (1 + (off / width) ** 2)
+
+
+def _share(around: Patches, normals: np.ndarray, width: float) -> float:
+    held = around.close * on_plane((around.to * normals[:, None]).sum(-1), width) ** 2
+    return float(np.median(held.sum(1) / around.close.sum(1)))
+
+
+def _best(around: Patches, candidates: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of candidates (n, c, 3) the normal (n, 3) whose plane holds most neighbours, fitted to these, and how many."""
+
+    def held(normals: np.ndarray) -> np.ndarray:
+        off = np.einsum("nkd,ncd->nck", around.to, normals)
+        return (around.close[:, None] * on_plane(off, width)).sum(-1)
+
+    normals = candidates[np.arange(len(candidates)), held(candidates).argmax(1)]
+    for _ in range(2):
+        off = (around.to * normals[:, None]).sum(-1)
+        normals = _flattest(around.to, around.close * on_plane(off, width) ** 2 + 1e-12)
+    return normals, held(normals[:, None])[:, 0]
 
 
 def _flattest(to: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(n, 3) direction in which weighted vectors (n, k, 3) from a point reach least far."""
     return np.linalg.eigh(np.einsum("nk,nki,nkj->nij", weight, to, to))[1][:, :, 0]
-
-
-def outward(points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """The normals, each turned to the side from which its point is seen.
-
-    The set is looked at from all sides: each point covers a disc of its tangent plane in a depth map, a point that no
-    disc covers turns towards the viewer, and neighbours on one plane share what they saw. Meant for points on the
-    outside of closed things; where a wall is thinner than the points are apart, sides stay doubtful.
-    """
-    distance, index = neighbourhoods(points)
-    places, turned = points.detach().cpu().float(), normals.detach().cpu().float()
-    apart = spacing(distance)
-    votes = torch.stack([_seen(places, turned, apart, direction) for direction in _all_around(VIEWS)]).sum(0)
-    near = torch.from_numpy(index[:, :AGREE])
-    alike = (turned[:, None] * turned[near]).sum(-1)
-    for _ in range(3):
-        votes = 0.5 * votes + 0.5 * (alike * alike.abs() * votes[near]).mean(1)
-    return normals * torch.where(votes >= 0, 1.0, -1.0).to(normals)[:, None]
-
-
-def _all_around(count: int) -> list[Float[Tensor, "3 3"]]:
-    """Rotations whose last row points at a viewer, spread over the sphere by the golden angle."""
-    rotations = []
-    for step in range(count):
-        height, angle = 1 - (2 * step + 1) / count, step * math.pi * (3 - math.sqrt(5))
-        ring = math.sqrt(1 - height**2)
-        at = torch.tensor([ring * math.cos(angle), height, ring * math.sin(angle)])
-        across = torch.linalg.cross(torch.eye(3)[int(at.abs().argmin())], at)
-        across = across / across.norm()
-        rotations.append(torch.stack([across, torch.linalg.cross(at, across), at]))
-    return rotations
-
-
-def _seen(points: Tensor, normals: Tensor, apart: float, view: Tensor) -> Tensor:
-    """(n,) signed squared cosine towards the viewer where a point is seen, else 0."""
-    pixel, radius = apart / 2, 1.5 * apart
-    placed, facing = points @ view.T, normals @ view.T
-    reach = math.ceil(radius / pixel)
-    span = torch.arange(-reach, reach + 1)
-    disc = torch.cartesian_prod(span, span)
-    disc = disc[disc.float().norm(dim=1) * pixel <= radius]
-    low = placed[:, :2].amin(0) - (reach + 1) * pixel
-    cell = ((placed[:, :2] - low) / pixel).floor().long()
-    size = int(cell.max()) + reach + 2
-    at = cell[:, None] + disc
-    steep = facing[:, 2].abs() > STEEP
-    slope = facing[:, :2] / torch.where(steep, facing[:, 2], torch.ones(()))[:, None]
-    away = low + (at + 0.5) * pixel - placed[:, None, :2]
-    depth = -placed[:, None, 2] + (away * slope[:, None]).sum(-1)
-    depth = torch.where(steep[:, None], depth, torch.inf)
-    nearest = torch.full((size * size,), torch.inf)
-    nearest.scatter_reduce_(0, (at[..., 0] * size + at[..., 1]).flatten(), depth.flatten(), "amin")
-    seen = steep & (-placed[:, 2] <= nearest[cell[:, 0] * size + cell[:, 1]] + 0.35 * apart)
-    return torch.where(seen, facing[:, 2] * facing[:, 2].abs(), torch.zeros(()))
 
 
 def disc_points(

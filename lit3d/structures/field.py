@@ -10,14 +10,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lit3d.ops.grids import trilinear
-from lit3d.ops.isosurface import Triangles
+from lit3d.ops.isosurface import Triangles, shapes_at_once
 from lit3d.ops.mesh import sample_surface
 from lit3d.ops.meshing import field_to_mesh, voxels_to_mesh
 from lit3d.structures.base import Structure
 
 F = TypeVar("F", bound="Solid")
 AT_ONCE = 2**18  # places that a decoder is asked at in one call without gradients
-SHAPES = 8  # that are extracted together
+SHAPES = 8  # that are extracted together, where their grids fit into memory
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,15 @@ class OccupancyField(Solid):
         training = self.decoder.training
         self.decoder.eval()
         try:
-            found = [self._extract(start) for start in range(0, len(self.level), SHAPES)]
+            count = max(1, min(SHAPES, shapes_at_once(self.resolution)))
+            found = [self._extract(start, count) for start in range(0, len(self.level), count)]
         finally:
             self.decoder.train(training)
         return [mesh for meshes in found for mesh in meshes]
 
-    def _extract(self, start: int) -> list[Triangles]:
-        part = replace(self.detach(), level=self.level[start : start + SHAPES], queries=None,
-                       known=tuple(k[start : start + SHAPES].clone() for k in self.known))  # fmt: skip
+    def _extract(self, start: int, count: int) -> list[Triangles]:
+        part = replace(self.detach(), level=self.level[start : start + count], queries=None,
+                       known=tuple(k[start : start + count].clone() for k in self.known))  # fmt: skip
         found = field_to_mesh(
             part.at, len(part.level), self.resolution, half=self.half, level=float(part.level[0]), strict=False,
             refine=self.refine, device=next(self.decoder.parameters()).device,

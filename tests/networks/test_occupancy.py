@@ -116,6 +116,7 @@ def test_kinds_of_fields_say_what_losses_may_read():
     ({"field": "tsdf"}, "model.field must be occupancy or sdf, got 'tsdf'"),
     ({"condition": "flim"}, "Did you mean 'film'"),
     ({"resolution": 65}, "model.resolution must be 2 to 32"),
+    ({"resolution": 1024}, "1024 cells a side for 1 shape takes 25.8 GB .* take at most 549 cells"),
     ({"refine": -1}, "model.refine at least 0"),
     ({"width": 0}, "width and blocks of a decoder"),
     ({"local": -1}, "local channels at least 0, got 16, 1, 3 and -1"),

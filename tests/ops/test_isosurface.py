@@ -7,7 +7,7 @@ import trimesh
 from scipy import ndimage
 
 from lit3d.errors import UserError
-from lit3d.ops.isosurface import marching_cubes, mise, miss_rate, refined
+from lit3d.ops.isosurface import check_size, marching_cubes, mise, miss_rate, refined, shapes_at_once
 
 
 def sphere(points):
@@ -177,6 +177,11 @@ def test_memory_is_named_before_it_is_taken():
 
     with pytest.raises(UserError, match=r"1024 cells a side for 8 shapes takes 206.8 GB .* is 4.0 GB: .* 274 cells"):
         mise(never, 8, coarse=256, levels=2)
+    for cells in (64, 256, 512):
+        count = shapes_at_once(cells)
+        check_size(count, cells)
+        with pytest.raises(UserError, match="the limit"):
+            check_size(count + 1, cells)
     with pytest.raises(UserError, match="at least one shape"):
         mise(never, 1, coarse=0)
     with pytest.raises(UserError, match="grids of one size"):

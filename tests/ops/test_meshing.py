@@ -9,7 +9,8 @@ import trimesh
 
 from lit3d.errors import UserError
 from lit3d.ops.meshing import field_to_mesh, points_to_mesh, voxels_to_mesh
-from lit3d.ops.normals import estimated_normals, neighbourhoods, outward, spacing
+from lit3d.ops.normals import estimated_normals, neighbourhoods, spacing
+from lit3d.ops.orientation import outward
 from lit3d.ops.poisson import indicator, values_at
 
 BALL = 4 / 3 * np.pi * 0.3**3

@@ -5,6 +5,7 @@ from torch import nn
 
 from lit3d.ops.isosurface import marching_cubes
 from lit3d.structures import OccupancyField, VoxelGrid
+from lit3d.structures import field as field_module
 
 
 class Ball(nn.Module):
@@ -66,6 +67,17 @@ def test_many_shapes_are_extracted_in_groups_as_one_by_one():
         alone = balls((radius,)).extracted()[0]
         torch.testing.assert_close(together.extracted()[i].vertices, alone.vertices)
     assert len(together.asked) == 11
+
+
+def test_groups_are_as_large_as_their_grids_may_be(monkeypatch):
+    sizes = []
+    given = field_module.field_to_mesh
+    monkeypatch.setattr(field_module, "shapes_at_once", lambda cells: 2)
+    monkeypatch.setattr(field_module, "field_to_mesh", lambda f, b, *a, **k: sizes.append(b) or given(f, b, *a, **k))
+    radii = (0.2, 0.25, 0.3, 0.35, 0.4)
+    found = balls(radii, resolution=16).extracted()
+    assert sizes == [2, 2, 1]
+    assert [float(m.vertices.norm(dim=1).mean()) for m in found] == pytest.approx(radii, abs=0.01)
 
 
 def test_multiresolution_asks_less_than_the_dense_grid_and_finds_the_same():
