@@ -43,13 +43,13 @@ class Patches(NamedTuple):
 
     Attributes:
         to: (n, k, 3) to the neighbours, in distances to the seventh of them.
-        index: (n, k) which points they are.
+        neighbours: (n, k) which points they are.
         close: (n, k) their weights, larger for nearer ones.
         apart: spacing of the points.
     """
 
     to: np.ndarray
-    index: np.ndarray
+    neighbours: np.ndarray
     close: np.ndarray
     apart: float
 
@@ -88,7 +88,7 @@ def estimated_normals(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
         if _share(around, normals, width) > ENOUGH:
             break
     for _ in range(ROUNDS):
-        passed, further = _best(around, normals[around.index], width)
+        passed, further = _best(around, normals[around.neighbours], width)
         normals, score = np.where((further > score)[:, None], passed, normals), np.maximum(score, further)
     return torch.from_numpy(normals).to(points.dtype)
 

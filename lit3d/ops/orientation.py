@@ -37,14 +37,14 @@ def outward(points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Floa
 
 def _settled(votes: np.ndarray, around: Patches, normals: np.ndarray, width: float) -> np.ndarray:
     """Votes (n,) after points on one plane have asked each other: a random walk that begins again now and then."""
-    near = normals[around.index]
+    near = normals[around.neighbours]
     alike = np.einsum("nd,nkd->nk", normals, near)
     off = [(around.to * side).sum(-1) for side in (normals[:, None], near)]
     weight = around.close * alike**2 * on_plane(off[0], width) ** 2 * on_plane(off[1], width) ** 2
     signed, total = weight * np.sign(alike), OWN + weight.sum(1)
     settled = votes
     for _ in range(ROUNDS):
-        settled = (OWN * votes + (signed * settled[around.index]).sum(1)) / total
+        settled = (OWN * votes + (signed * settled[around.neighbours]).sum(1)) / total
     return settled
 
 

@@ -85,7 +85,7 @@ def test_neighbours_settle_as_the_linear_system_does(monkeypatch):
     votes = np.random.default_rng(0).normal(size=300)
     system = np.zeros((300, 300))
     for i in range(300):
-        for k, j in enumerate(around.index[i]):
+        for k, j in enumerate(around.neighbours[i]):
             alike = given[i] @ given[j]
             off = [abs(around.to[i, k] @ given[m]) / 0.1 for m in (i, j)]
             system[i, j] -= around.close[i, k] * alike * abs(alike) / (1 + off[0] ** 2) ** 2 / (1 + off[1] ** 2) ** 2
