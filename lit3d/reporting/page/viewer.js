@@ -45,6 +45,7 @@ class Viewer {
       this.root.append(make("div", { className: "scene" }, make("img", { src: item.image, alt: "input image" }), caption));
       return;
     }
+    if (extent(item.shape) === 0) caption.textContent += ": nothing was predicted"; // else an empty frame looks like a fault of the page
     const gl = make("div", { className: "gl" });
     this.root.append(make("div", { className: "scene" }, gl, caption));
     const axis = { range: [-reach, reach], visible: false, showspikes: false };
