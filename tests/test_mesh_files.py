@@ -47,6 +47,11 @@ def predicted(request, datasets, tmp_path_factory):
     image[16:48, 16:48] = (200, 80, 60, 255)
     Image.fromarray(image).save(tmp_path / "photo.png")
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    kept = torch.load(checkpoint, weights_only=True)
+    for name, weight in kept["state_dict"].items():
+        if ".move." in name:  # nothing moves: the prediction is the template, whatever a step made of the weights
+            weight.zero_()
+    torch.save(kept, checkpoint)
     cfg = {"checkpoint": str(checkpoint), "image": str(tmp_path / "photo.png"), "mask": None, "camera": None,
            "answers": 1, "export": None, "out": str(tmp_path / "out"), "picture_size": 64}  # fmt: skip
     files = {path.suffix: path for path in predict(cfg)}
@@ -61,11 +66,11 @@ def test_files_stand_upright_face_the_viewer_and_show_their_outer_sides(predicte
     read = trimesh.load(files[suffix], force="mesh", process=False)
     mask, depth, outer = seen(np.asarray(read.vertices), np.asarray(read.faces), GLTF_VIEWER)
     assert outer == 1
-    # What the network made of the template in a step: its view from the camera, or in its own axes, which have y up.
+    # The template's view from the camera, or in its own axes, which have y up.
     own, own_depth, _ = seen(template, faces, np.eye(4) if frame == "viewer" else GLTF_VIEWER)
-    assert agreement(mask, own) > 0.9
+    assert agreement(mask, own) > 0.98
     both = mask & own
-    assert np.abs(depth - own_depth)[both].mean() < 0.03
+    assert np.abs(depth - own_depth)[both].mean() < 0.003
     for axis in (0, 1):
         assert agreement(np.flip(mask, axis), own) < 0.7
     turned, *_ = seen(np.asarray(read.vertices)[:, ::-1] * (1, 1, -1), np.asarray(read.faces), GLTF_VIEWER)
