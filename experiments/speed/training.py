@@ -2,15 +2,18 @@
 
     python -m experiments.speed.training                      # the default run: pointset, cd, grammar
     python -m experiments.speed.training loss=emd --steps 100
+    python -m experiments.speed.training model=depth 'loss=[l1,depth_normal]'
 
-Any override of `python -m lit3d.run` is taken. Claims: loss, data and logging together take under 35 % of a step, and
-the run with all its callbacks and loggers is at most 5 % slower than a bare loop over the same step. Both hold with
-trainer.precision=32-true; mixed bfloat16 shrinks only the network's share, and then the first does not hold (40 %) and
-the second just fails (5.3 %), 2026-11-23. The loops take turns, several rounds each, because other programs on the
-machine disturb any single figure; medians are printed.
+Any override of `python -m lit3d.run` is taken, of models whose losses read what the network gives: points, depth.
+Claims: loss, data and logging together take under 35 % of a step, and the run with all its callbacks and loggers is at
+most 5 % slower than a bare loop over the same step. Both hold for points with trainer.precision=32-true; mixed bfloat16
+shrinks only the network's share, and then the first does not hold (40 %; depth 36 %) and the second just fails (5.3 %;
+depth 7.8 %), 2026-11-23 and 26. The loops take turns, several rounds each, because other programs disturb
+any single figure: medians are printed.
 """
 
 import argparse
+import dataclasses
 import tempfile
 import time
 from collections import defaultdict
@@ -67,11 +70,13 @@ def bare_loop(config: dict[str, Any], data: Any, steps: int, split: bool) -> dic
             prediction = module(batch)
         mark("forward")
         if split:
-            outputs = {n: getattr(prediction, n).detach().requires_grad_() for n in prediction.tensors}
-            loss, _parts = module.objective(type(prediction)(**outputs), batch)
+            cut = {n: v for n, v in vars(prediction).items() if n in prediction.tensors and v is not None}
+            outputs = {n: v.detach().requires_grad_() for n, v in cut.items()}
+            loss, _parts = module.objective(dataclasses.replace(prediction, **outputs), batch)
             loss.backward()
             mark("loss")  # forward and backward of the terms alone
-            torch.autograd.backward([getattr(prediction, n) for n in outputs], [o.grad for o in outputs.values()])
+            read = [n for n, o in outputs.items() if o.grad is not None]
+            torch.autograd.backward([cut[n] for n in read], [outputs[n].grad for n in read])
             mark("backward")
         else:
             module.objective(prediction, batch)[0].backward()
@@ -117,7 +122,8 @@ def main() -> None:
         cfg = compose("run", [*arguments.overrides, f"paths.output={folder}", "logger=csv"])
         OmegaConf.resolve(cfg)
         config = plain(cfg)
-        data = instantiate(config["data"], seed=0)
+        data, module = instantiate(config["data"], seed=0), build_module(config)
+        data.need([*module.reads, *(key for term in module.terms for key in term.targets)], module.scored)
         data.make()
         data.setup()
         bare: dict[str, list[float]] = defaultdict(list)
