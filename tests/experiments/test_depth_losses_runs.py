@@ -110,6 +110,7 @@ def test_a_scaled_prediction_is_shown_as_the_truth_and_an_empty_one_too():
     assert all((cell == 255).all() for cell in empty.cells)
 
 
+@pytest.mark.slow
 def test_tiny_runs_give_the_table_and_the_figures(datasets, tmp_path):
     tiny = ["debug=tiny", f"paths.data={datasets}", "trainer.max_steps=1",
             "callbacks.media=null", "trainer.val_check_interval=1"]  # fmt: skip

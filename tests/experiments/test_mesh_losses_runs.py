@@ -68,6 +68,7 @@ def test_cells_are_closer_than_the_image_and_centred():
     assert lens[0, 0] == 70  # the sample's own stays
 
 
+@pytest.mark.slow
 def test_tiny_runs_give_the_tables_and_the_figures(datasets, tmp_path):
     tiny = ["debug=tiny", f"paths.data={datasets}", "trainer.max_steps=1", "callbacks.media=null",
             "trainer.val_check_interval=1", "metrics.dense=10000"]  # fmt: skip

@@ -89,6 +89,7 @@ def test_sizes_of_what_comes_out():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_tiny_runs_give_the_tables_and_the_figure(datasets, tmp_path):
     tiny = ["debug=tiny", f"paths.data={datasets}", "trainer.max_steps=1", "trainer.val_check_interval=1",
             "callbacks.media=null", "callbacks.branches=null"]  # fmt: skip
