@@ -170,3 +170,14 @@ def make(tmp_path):
             return shutil.copytree(source, tmp_path / name)
 
     return Make
+
+
+@pytest.fixture(scope="session")
+def config():
+    """What the command line of a report would say, by runs, format and changes."""
+
+    def of(runs, form="md", **changes):
+        unset = dict.fromkeys(("baseline", "output", "title"))
+        return {"runs": [str(r) for r in runs], "format": form} | unset | changes
+
+    return of

@@ -1,29 +1,15 @@
-"""What a report finds in run folders, whole, foreign and damaged, and what it says in each format."""
+"""What a report finds in run folders: settings and tables, of whole, foreign and damaged folders."""
 
-import base64
-import csv
-import io
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from lit3d.errors import UserError
 from lit3d.reporting.contents import curve, gather
 from lit3d.reporting.folders import natural
-from lit3d.reporting.html import page_data
-from lit3d.reporting.shapes import views_of
 from lit3d.reporting.words import headlines
 from lit3d.reporting.write import report
-
-
-def config(runs, form="md", **changes):
-    return {"runs": [str(r) for r in runs], "baseline": None, "format": form, "output": None, "title": None} | changes
-
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
@@ -123,7 +109,7 @@ def test_gains_pair_images_and_have_the_sign_of_better(sweep):
     assert "normal_consistency" not in split.gains[""]["mesh_deform, cd"]  # the baseline has no such score
 
 
-def test_only_images_that_both_have_are_compared(make):
+def test_only_images_that_both_have_are_compared(config, make):
     make.run(make.root / "a", loss="cd", images=40)
     b = make.run(make.root / "b", loss="emd", images=40)
     lines = (b / "per_sample.csv").read_text().splitlines()
@@ -227,7 +213,7 @@ def damage(folder, how):
     ("no scores", "no scores of a test"), ("binary", "results.json cannot be read"), ("cut config", "config.yaml"),
     ("no results", "finished without a test"), ("running", "unfinished"), ("failed", "failed: UserError"),
 ])  # fmt: skip
-def test_a_folder_that_cannot_be_used_is_named_with_its_reason(make, how, reason):
+def test_a_folder_that_cannot_be_used_is_named_with_its_reason(config, make, how, reason):
     make.run(make.root / "good")
     damage(make.run(make.root / "bad", seed=1), how)
     found = gather([make.root])
@@ -243,7 +229,7 @@ def test_a_folder_that_cannot_be_used_is_named_with_its_reason(make, how, reason
     ("cut table", "per_sample.csv"), ("foreign table", "per_sample.csv is damaged"), ("no table", "no per_sample.csv"),
     ("cut curves", "metrics.csv is damaged"), ("cut views", "the shapes of test are damaged"), ("times", None),
 ])  # fmt: skip
-def test_a_damaged_part_is_noted_and_the_rest_is_used(make, how, note):
+def test_a_damaged_part_is_noted_and_the_rest_is_used(config, make, how, note):
     make.run(make.root / "good")
     damage(make.run(make.root / "bad", loss="emd"), how)
     contents, path = report(config([make.root], "html"))
@@ -262,156 +248,3 @@ def test_nothing_usable_is_a_sentence(make):
     damage(make.run(make.root / "bad"), "running")
     with pytest.raises(UserError, match="none of 1 run folders can be used: bad: unfinished"):
         gather([make.root])
-
-
-# --- shapes -----------------------------------------------------------------------------------------------------------
-
-
-def test_views_are_in_the_cameras_axes_with_y_up_and_templates_are_packed_once(sweep):
-    contents = gather([sweep])
-    views, note = views_of(contents.runs[4])
-    assert (len(views), note) == (24, "")
-    with np.load(contents.runs[4].folder / "media" / "test_views.npz") as kept:
-        first = kept["vertices"][: kept["vertex_counts"][0]].astype(float)
-    view = next(iter(views.values()))
-    np.testing.assert_allclose(view.vertices, first * [1, -1, -1], atol=1e-3)
-    data, _ = page_data(contents)
-    (block,) = data["blocks"]
-    faces = {shape[1] for v in block["views"] for shape in v["shapes"].values() if len(shape) == 2}
-    assert len(faces) == 1
-    assert {len(v["shapes"]) for v in block["views"]} == {8}
-
-
-def test_runs_that_kept_no_views_show_their_exported_shapes(make):
-    import trimesh
-
-    folder = make.run(make.root / "old")
-    (folder / "media" / "test_views.npz").unlink()
-    (folder / "media" / "test").mkdir()
-    points = np.random.default_rng(0).random((50, 3))
-    trimesh.PointCloud(points).export(folder / "media" / "test" / "chair-0000_view01.ply")
-    views, note = views_of(gather([folder]).runs[0])
-    assert (list(views), note) == ([("test", "chair-0000", 1)], "")
-    view = views["test", "chair-0000", 1]
-    assert (view.category, view.image, view.truth) == ("chair", None, None)
-    np.testing.assert_allclose(view.vertices, points * [1, -1, -1], atol=1e-5)
-
-
-def test_scenes_without_points_have_their_own_scores_and_are_brought_to_the_middle(make):
-    """Depth of scenes: no n against m, metres from the camera, scores of another table."""
-    metrics = {"abs_rel": -1, "delta1": 1, "own_score": 1}
-    for seed, loss in enumerate(("l1", "silog")):
-        folder = make.run(make.root / loss, model="depth", loss=loss, seed=seed, metrics=metrics)
-        results = json.loads((folder / "results.json").read_text())
-        results["counts"] |= {"m": None}
-        results["data"] = {"name": "rooms", "unit": "m"}
-        results["references"] = {}
-        (folder / "results.json").write_text(json.dumps(results))
-        path = folder / "media" / "test_views.npz"
-        with np.load(path) as kept:
-            arrays = {name: kept[name] for name in kept.files}
-        for name in ("truth", "vertices"):
-            arrays[name] = (arrays[name].astype(np.float32) * 3 + [0, 0, 6]).astype(np.float16)
-        np.savez_compressed(path, **arrays)
-    contents, path = report(config([make.root]))
-    (block,) = contents.blocks
-    assert block.title == "rooms"
-    assert block.splits[0].best["abs_rel"] != []
-    text = path.read_text()
-    assert "| AbsRel " in text
-    assert "own_score" not in text  # of a table that nobody closes with: in the page, folded, and in the CSV
-    data, _ = page_data(contents)
-    assert data["more"] == ["delta1"]
-    for view in data["blocks"][0]["views"]:
-        for (place,) in (view["truth"], *view["shapes"].values()):
-            points = np.frombuffer(base64.b64decode(data["pool"][place]), "<i2").reshape(-1, 3) / 8192
-            assert np.abs(np.median(points, axis=0)).max() < 0.2
-            assert 0.3 < np.quantile(np.abs(points), 0.99) < 0.8
-    for form in ("html", "csv", "png"):
-        report(config([make.root], form))
-
-
-# --- formats ----------------------------------------------------------------------------------------------------------
-
-
-def test_markdown_has_scores_gains_and_point_sets(sweep, tmp_path):
-    report(config([sweep], output=str(tmp_path / "r.md")))
-    text = (tmp_path / "r.md").read_text()
-    for wanted in ("| pointset, emd ", "**", "Gain over pointset, cd", "Free point sets: circle", "By category"):
-        assert wanted in text
-    for table in text.split("\n\n"):
-        rows = [line for line in table.splitlines() if line.startswith("|")]
-        assert len({line.count("|") - line.count("\\|") for line in rows}) <= 1
-
-
-def test_csv_is_tidy(sweep, tmp_path):
-    report(config([sweep], "csv", output=str(tmp_path)))
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text())))
-    (row,) = [r for r in rows if (r["setting"], r["score"], r["category"]) == ("pointset, emd", "emd", "")
-              and r["data"].startswith("grammar")]  # fmt: skip
-    assert float(row["gain"]) > 0
-    assert float(row["low"]) < float(row["gain"]) < float(row["high"])
-    assert (row["runs"], row["images"], row["objects"], row["best"]) == ("2", "40", "20", "0")
-    assert {r["category"] for r in rows} == {"", "chair", "table", "lamp", "car", "mug"}
-    assert [r["mean"] for r in rows if r["score"] == "expected cd"] == ["0.0105"]
-
-
-def test_the_figure_has_a_row_for_each_table_and_family(sweep, tmp_path):
-    report(config([sweep], "png", output=str(tmp_path / "r.png")))
-    with Image.open(tmp_path / "r.png") as picture:
-        assert picture.width > 1200
-        pixels = np.asarray(picture.convert("RGB")).astype(int)
-    thirds = np.array_split(pixels, 3, axis=1)
-    assert all((third.max(2) - third.min(2) > 60).mean() > 0.0005 for third in thirds)  # colour in each column
-
-
-def test_the_page_is_one_file_and_says_nothing_of_this_machine(sweep, tmp_path):
-    _, path = report(config([sweep], "html", output=str(tmp_path / "r.html")))
-    text = path.read_text()
-    assert text.count("plotly.js v") == 1
-    assert not [w for w in ('src="http', "<link", "import(") if w in text.split("plotly.js v")[0]]
-    assert str(sweep) not in text
-    assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
-
-
-def test_a_report_that_cannot_be_written_leaves_the_earlier_one(sweep, tmp_path, monkeypatch):
-    path = tmp_path / "r.md"
-    path.write_text("earlier")
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\).*output=FILE"):
-        report(config([sweep], output=str(path)))
-    assert path.read_text() == "earlier"
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-@pytest.mark.parametrize(("changes", "sentence"), [
-    ({"format": "htm"}, "format must be one of html, md, csv, png, got 'htm'. Did you mean 'html'"),
-    ({"format": "png", "output": "-"}, "output=- prints"), ({"runs": None}, "runs=... is missing"),
-    ({"runs": "no*such"}, "no folder has such a name"), ({"runs": "nowhere"}, "there is no such folder"),
-])  # fmt: skip
-def test_mistakes_are_sentences(sweep, changes, sentence):
-    with pytest.raises(UserError) as caught:
-        report(config([sweep]) | changes)
-    assert sentence in str(caught.value)
-
-
-def test_a_pattern_names_runs(sweep, tmp_path):
-    contents, _ = report(config([f"{sweep}/*cd_s0"], output=str(tmp_path / "r.md")))
-    assert [run.name for run in contents.runs] == [
-        "0_pointset-cd_s0", "4_mesh_deform-cd_s0", "8_mean_shape-circle-cd_s0",
-    ]  # fmt: skip
-
-
-@pytest.mark.slow
-def test_the_command(sweep, tmp_path):
-    command = [sys.executable, "-m", "lit3d.report", f"runs={sweep}", "format=md", "output=-"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert found.stdout.startswith("# multirun")
-    wrong = subprocess.run([*command[:3], "runs=x"], capture_output=True, text=True)
-    assert wrong.returncode == 2
-    assert wrong.stderr.splitlines()[-1].startswith("lit3d: runs=x: there is no such folder")
-    assert "Traceback" not in wrong.stderr
