@@ -69,7 +69,7 @@ def train_variants(
         description: for --help.
         given: arguments; None: the command line's.
     """
-    train_chosen(variants, name, variant_parser(variants, name, description).parse_args(given))
+    train_chosen(variants, name, variant_parser(variants, name, description).parse_intermixed_args(given))
 
 
 def variant_parser(

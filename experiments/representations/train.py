@@ -18,7 +18,7 @@ def main(given: Sequence[str] | None = None) -> None:
     """The command, with arguments of its own or the command line's."""
     parser = variant_parser(VARIANTS, "representations", __doc__)
     parser.add_argument("--seconds", type=float, help="of training for each, in place of trainer.max_steps")
-    arguments = parser.parse_args(given)
+    arguments = parser.parse_intermixed_args(given)
     variants = VARIANTS
     if arguments.seconds is not None:
         if arguments.seconds <= 0 or any(o.startswith("trainer.max_steps=") for o in arguments.overrides):

@@ -39,7 +39,7 @@ def main(given: Sequence[str] | None = None) -> None:
     """The command, with arguments of its own or the command line's."""
     parser = variant_parser(VARIANTS, "representations_rates", __doc__)
     parser.add_argument("--rates", default=",".join(f"{rate:g}" for rate in TRIED), help="such as 3e-4,1e-3")
-    arguments = parser.parse_args(given)
+    arguments = parser.parse_intermixed_args(given)
     rows = [tried(variant, arguments.rates.split(","), arguments) for variant in arguments.only]
     show("Learning rates, best validation score of a short run", rows)
     print("RATES = {" + ", ".join(f'"{row[""]}": {row["best"]}' for row in rows) + "}")

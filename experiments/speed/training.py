@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="as for python -m lit3d.run")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as folder:
         cfg = compose("run", [*arguments.overrides, f"paths.output={folder}", "logger=csv"])
         OmegaConf.resolve(cfg)
