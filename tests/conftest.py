@@ -1,3 +1,4 @@
+import logging
 import os
 
 import pytest
@@ -5,8 +6,8 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def clean_process():
-    """A test leaves no environment variable, no W&B run and no Hydra state behind."""
-    before = dict(os.environ)
+    """A test leaves no environment variable, no W&B run, no Hydra state and no log file behind."""
+    before, handlers = dict(os.environ), list(logging.root.handlers)
     yield
     import sys
 
@@ -14,6 +15,10 @@ def clean_process():
         from hydra.core.global_hydra import GlobalHydra
 
         GlobalHydra.instance().clear()
+    for handler in set(logging.root.handlers) - set(handlers):  # Hydra's, whose file goes with the test's folder
+        if isinstance(handler, logging.FileHandler):
+            logging.root.removeHandler(handler)
+            handler.close()
     if "wandb" in sys.modules:
         assert sys.modules["wandb"].run is None, "a W&B run was left open"
     changed = {k for k in before.keys() | os.environ.keys() if before.get(k) != os.environ.get(k)}
