@@ -6,6 +6,7 @@ from lit3d.modules.field import FieldModule, OccupancyModule, VoxelModule
 from lit3d.modules.free_points import FreePointsModule
 from lit3d.modules.given import GivenModule
 from lit3d.modules.mesh_deform import MeshDeformModule
+from lit3d.modules.optimizers import MuonAdamW
 from lit3d.modules.pointset import PointSetModule
 from lit3d.modules.schedules import constant, cosine, one_cycle, step, warmup_cosine
 
@@ -16,6 +17,7 @@ __all__ = [
     "FreePointsModule",
     "GivenModule",
     "MeshDeformModule",
+    "MuonAdamW",
     "OccupancyModule",
     "PointSetModule",
     "ReconstructionModule",
