@@ -77,6 +77,17 @@ def test_a_run_cut_anywhere_ends_with_the_weights_and_curves_of_one_that_was_not
     assert not (tmp_path / "b").exists()
 
 
+def test_the_state_of_muon_goes_on_too(datasets, tmp_path):
+    muon = "model/optimizer=muon"
+    start(datasets, tmp_path / "whole", muon)
+    with pytest.MonkeyPatch.context() as patch:
+        cut(patch, 7)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            start(datasets, tmp_path / "a", muon)
+    start(datasets, tmp_path / "b", f"resume={tmp_path / 'a'}", muon)
+    assert_same(tmp_path / "a", tmp_path / "whole")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_process_goes_on(datasets, tmp_path, whole, workers):

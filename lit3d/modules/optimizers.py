@@ -28,7 +28,7 @@ class MuonAdamW(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float = 1e-3, weight_decay: float = 0.01, momentum: float = 0.95,
+        self, params: Iterable[Any], lr: float = 3e-3, weight_decay: float = 0.01, momentum: float = 0.95,
         largest: int = 2**20,
     ) -> None:  # fmt: skip
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
