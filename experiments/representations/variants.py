@@ -21,6 +21,6 @@ MODELS = {  # the first is what the others are compared with; the last shows the
     "voxel": ("model=voxel", "loss=bce"),
     "depth": ("model=depth", "loss=l1"),
 }
-COMMON = ("model/encoder=small",)
+COMMON = ("model/encoder=small", "model/optimizer=adamw")  # one of each, whatever the default of a model
 VARIANTS = {name: (*own, *COMMON, f"model.optimizer.lr={RATES[name]:g}") for name, own in MODELS.items()}
 VISIBLE_ONLY = ("depth",)
