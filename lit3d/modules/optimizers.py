@@ -58,6 +58,8 @@ class MuonAdamW(Optimizer):
             for own, group in zip(part.param_groups, self.param_groups, strict=True):
                 own.update({k: group[k] for k in ("lr", "weight_decay", "momentum") if k in own})
             part.step()
+        for _, matrix in self.matrices:
+            matrix.grad = None  # else it would hold the gradient's memory until the next step
         return loss
 
     def state_dict(self) -> dict[str, Any]:
