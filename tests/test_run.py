@@ -56,7 +56,8 @@ def test_every_model_trains_and_is_scored(run, model):
 @pytest.mark.parametrize(("model", "loss"), FITTING)
 def test_every_model_trains_with_every_loss_that_fits(run, model, loss):
     parts = [f"model={model}", f"loss={loss}", *OPTIONS.get(model, []), *NEEDED.get(loss, [])]
-    folder = run(*parts, "callbacks.media=null", "trainer.max_steps=2", "test=false")
+    few = ["trainer.max_steps=2", "model.optimizer.lr=1e-3"]  # too few for the warm-up that a higher rate needs
+    folder = run(*parts, *few, "callbacks.media=null", "test=false")
     with (folder / "metrics.csv").open() as stream:
         losses = [float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]]
     assert len(losses) == 2
