@@ -77,6 +77,7 @@ def test_a_run_cut_anywhere_ends_with_the_weights_and_curves_of_one_that_was_not
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.slow
 def test_the_state_of_muon_goes_on_too(datasets, tmp_path):
     muon = "model/optimizer=muon"
     start(datasets, tmp_path / "whole", muon)
