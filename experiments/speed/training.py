@@ -8,8 +8,8 @@ Any override of `python -m lit3d.run` is taken, of models whose losses read what
 Claims: loss, data and logging together take under 35 % of a step, and the run with all its callbacks and loggers is at
 most 5 % slower than a bare loop over the same step. Both hold for points with trainer.precision=32-true; mixed bfloat16
 shrinks only the network's share, and then the first does not hold for points (40 %; it does for depth, 27 %), and the
-second just fails (5.3 %; depth 5.1 %), 2026-11-23 and 26. The loops take turns, several rounds each, because other programs disturb
-any single figure: medians are printed.
+second just fails (5.3 %; depth 5.1 %), 2026-11-23 and 26. The loops take turns, several rounds each, because other
+programs disturb any single figure: medians are printed.
 """
 
 import argparse
