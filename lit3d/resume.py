@@ -15,7 +15,8 @@ from lit3d.callbacks import averages
 from lit3d.errors import RefusedError, UserError
 
 log = logging.getLogger(__name__)
-FREE = ("data.workers", "data.root", "data.source")  # where and how data is read does not change a sample
+FREE = ("data.workers", "data.root")  # where and how data is read does not change a sample
+MOVED = (*FREE, "data.source.root")  # nor where meshes lie, once there is a dataset that knows what it was made of
 DECIDING = ("model", "loss", "metrics", "data", "trainer", "seed", "name", "test")  # what a job of a sweep comes to
 
 
@@ -128,7 +129,7 @@ def _name(folder: Path) -> str | None:
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     for part in ("model", "loss", "data", "seed"):
         for key, old, new in differences(before.get(part), now.get(part), part):
-            if not key.startswith(FREE):
+            if not key.startswith(MOVED):
                 raise UserError(
                     f"the run in {folder} has {key}={old}, but this config says {new}: "
                     "a resumed run goes on with the config that it began with"

@@ -84,6 +84,8 @@ def test_a_job_folder_is_finished_or_resumed_or_someone_elses(datasets, tmp_path
     assert isinstance(job_before(plain(compose("run", [*overrides, "data.workers=2"])), tmp_path), Resumption)
     with pytest.raises(RefusedError, match=r"holds a run with trainer\.max_steps=6, but this config says 7"):
         job_before(plain(compose("run", [*overrides, "trainer.max_steps=7"])), tmp_path)
+    with pytest.raises(RefusedError, match=r"holds a run with data\.source\.seed=0, but this config says 1"):
+        job_before(plain(compose("run", [*overrides, "data.source.seed=1"])), tmp_path)
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"half")
     assert job_before(config, tmp_path) is None  # begins anew
 
