@@ -69,7 +69,7 @@ def match(x: Tensor, y: Tensor, gap: float = 1e-3, rounds: int | None = None) ->
         x: first sets; finite.
         y: second sets, as many points.
         gap: relative gap to reach.
-        rounds: bidding rounds for each epsilon and level, and steps of shortest paths; default 8 n + 1024,
+        rounds: bidding rounds for each epsilon and level, and steps of shortest paths; default 32 n + 1024,
             several times what ordinary sets need.
     """
     return _match(x, y, gap, rounds, Engine(least_triton, settle_triton))
@@ -95,7 +95,7 @@ def _match(x: Tensor, y: Tensor, gap: float, rounds: int | None, engine: Engine)
         rows, row_order = _along_curve(a)
         objects, object_order = _along_curve(b)
         n = a.shape[2]
-        bound = 8 * n + 1024 if rounds is None else rounds
+        bound = 32 * n + 1024 if rounds is None else rounds
         price, choice = _coarse_to_fine(rows, objects, gap, bound, engine)
         index = torch.empty_like(choice).scatter_(1, row_order, object_order.gather(1, choice))
         prices = torch.empty_like(price).scatter_(1, object_order, price).double()
