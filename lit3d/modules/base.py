@@ -102,7 +102,10 @@ class ReconstructionModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimizer, and a scheduler that knows how many steps there will be."""
-        optimizer = self.optimizer(self.parameters())
+        fused = getattr(self.optimizer, "keywords", {}).get("fused")
+        # A fused step takes the loss scale off the gradients itself: too late for clipping.
+        unfused = {"fused": False} if fused and self.trainer.scaler is not None else {}
+        optimizer = self.optimizer(self.parameters(), **unfused)
         if self.scheduler is None:
             return optimizer
         scheduler = self.scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
