@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -14,25 +13,11 @@ from lit3d import export
 from lit3d.build import plain
 from lit3d.config import compose
 from lit3d.errors import UserError
-from lit3d.networks import (
-    FullyConnectedHead,
-    HourglassHead,
-    PointSetNet,
-    RefinedHead,
-    SmallEncoder,
-    TwoBranchHead,
-    UpconvolutionHead,
-)
+from lit3d.networks import PointSetNet, SmallEncoder
 from lit3d.prediction import predict
 from lit3d.structures import PointSet
+from tests.networks.heads import HEADS
 
-HEADS = {
-    "fc": partial(FullyConnectedHead, hidden=(16,)),
-    "upconv": UpconvolutionHead,
-    "two_branch": partial(TwoBranchHead, hidden=(16,)),
-    "hourglass": partial(HourglassHead, hidden=(16,)),
-    "refined": partial(RefinedHead, hidden=(16,), channels=16),
-}
 CONFIG = {"name": "tiny", "data": {"frame": "viewer", "synthesis": {"image_size": 16}}, "camera": {"fill": 0.8}}
 
 
@@ -55,7 +40,7 @@ def test_every_head_gives_what_torch_gives_for_any_batch(head, tmp_path):
     file, record = export.export_onnx(net, CONFIG, tmp_path)
     for b in (1, 5, 7):
         images = np.random.default_rng(b).random((b, 3, 16, 16), np.float32)
-        (name, points), = outputs(file, images).items()
+        ((name, points),) = outputs(file, images).items()
         assert name == "points"
         expected = net.eval()({"image": torch.from_numpy(images)}).points.detach().numpy()
         np.testing.assert_allclose(points, expected, atol=1e-5)

@@ -1,29 +1,10 @@
-from functools import partial
-
 import pytest
 import torch
 
 from lit3d import ops
-from lit3d.networks import (
-    FullyConnectedHead,
-    HourglassHead,
-    PointSetNet,
-    RefinedHead,
-    SmallEncoder,
-    TwoBranchHead,
-    UpconvolutionHead,
-)
+from lit3d.networks import PointSetNet, SmallEncoder
 from lit3d.networks.heads import FULLY_CONNECTED, UPCONVOLUTION, grid_of
-
-HEADS = {
-    "fc": partial(FullyConnectedHead, hidden=(16,)),
-    "upconv": UpconvolutionHead,
-    "upconv with a bottleneck": partial(UpconvolutionHead, hidden=(16, 20)),
-    "two_branch": partial(TwoBranchHead, hidden=(16,)),
-    "hourglass": partial(HourglassHead, hidden=(16,)),
-    "two hourglasses": partial(HourglassHead, hidden=(16,), repeats=2),
-    "refined": partial(RefinedHead, hidden=(16,), channels=16),
-}
+from tests.networks.heads import HEADS
 
 
 def net(head, points, size=16):

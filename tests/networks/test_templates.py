@@ -113,5 +113,3 @@ def test_coordinates_that_are_not_finite():
 def test_topologies_follow_the_module_to_its_device():
     template = ellipsoid(0).levels(2).to("meta")
     assert {t.faces.device.type for t in template.topologies} == {"meta"}
-
-
