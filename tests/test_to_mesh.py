@@ -85,6 +85,15 @@ def test_a_ball_stays_a_ball_on_every_road(kind, how):
         assert shape.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.04)
 
 
+def test_points_that_scatter_as_predicted_ones_do_are_closed():
+    scattered = ball_points() + 0.03 * torch.randn(1, 1024, 3, generator=torch.Generator().manual_seed(1))
+    shape, made = PointSet(scattered).to_mesh(0)
+    assert made == "closing of 1,024 points, whose normals cannot be told"
+    assert shape.is_watertight
+    off = np.abs(np.linalg.norm(trimesh.sample.sample_surface(shape, 5000, seed=0)[0], axis=1) - RADIUS)
+    assert off.mean() < 0.05
+
+
 def test_blocks_are_for_voxels_alone():
     shape, made = balls()["voxels"].to_mesh(0, blocks=True)
     assert made == "exposed sides of 24 voxels a side"

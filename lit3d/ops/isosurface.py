@@ -213,10 +213,11 @@ def empty() -> Triangles:
     return Triangles(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
 
 
-def marching_cubes(values: Float[Tensor, "n n n"], *, half: float = 0.55, level: float = 0.0) -> Triangles:
-    """The closed level surface of a grid over [-half, half]^3, x first; empty where all values lie on one side.
+def marching_cubes(values: Float[Tensor, "n m k"], *, half: float = 0.55, level: float = 0.0) -> Triangles:
+    """The closed level surface of a grid, x first; empty where all values lie on one side.
 
-    A surface that reaches the border of the grid is closed there. Source: Lewiner et al. (2003), by scikit-image.
+    The grid begins at -half along each axis and ends at half along the first; its cells are cubes. A surface that
+    reaches the border of the grid is closed there. Source: Lewiner et al. (2003), by scikit-image.
 
     Raises:
         UserError: values that are not finite.
@@ -235,7 +236,8 @@ def marching_cubes(values: Float[Tensor, "n n n"], *, half: float = 0.55, level:
     grid = np.where(near, np.where(above, level + hair, level - hair), grid).astype(np.float32)
     padded = np.pad(grid, 1, constant_values=np.float32(min(OUTSIDE, level + OUTSIDE * float(np.abs(grid).max()))))
     vertices, faces, _, _ = lewiner(padded, level, gradient_direction="ascent")
-    places = np.clip((vertices - 1) / (grid.shape[0] - 1) * 2 - 1, -1, 1) * half  # the cap lies on the border
+    at = np.clip(vertices - 1, 0, np.array(grid.shape) - 1)  # the cap lies on the border
+    places = (at / (grid.shape[0] - 1) * 2 - 1) * half
     return Triangles(torch.from_numpy(places.astype(np.float32)), torch.from_numpy(faces.astype(np.int64)))
 
 

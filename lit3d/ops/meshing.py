@@ -1,6 +1,7 @@
 """Every road to a mesh: from points, from depth, from voxels, from a field."""
 
 import math
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +14,10 @@ from torch import Tensor
 from lit3d.errors import UserError
 from lit3d.ops.depth import unproject, valid_depth
 from lit3d.ops.isosurface import Extraction, Field, Triangles, empty, marching_cubes, mise
-from lit3d.ops.normals import disc_points, estimated_normals, neighbourhoods, spacing
+from lit3d.ops.normals import WIDTHS, disc_points, estimated_normals, neighbourhoods, noise_width, patches, spacing
 from lit3d.ops.orientation import outward
 from lit3d.ops.poisson import check_memory, indicator, values_at
+from lit3d.ops.wrapping import wrapped
 
 MARGIN = 1.06  # side of the grid over that of the set's box: the indicator is periodic
 SPREAD = 16  # points of a disc
@@ -24,6 +26,16 @@ LEAST = 0.15  # of the level: what doubtful normals leave in empty space lies be
 GRAZING = math.radians(15)  # a surface seen at a flatter angle is taken for a depth edge: two surfaces, not one
 COARSEST, FINEST, PER_SPACING = 64, 256, 4  # cells a side of a grid, and between neighbouring points
 LEVEL = 0.25  # quantile of the indicator at the points: a little outside, so that thin parts are not lost
+# A surface explains a set if so many of the points have a vertex within so many spacings, and so many vertices a point.
+HELD, TOLD = (0.94, 0.5), (0.7, 0.75)
+
+
+class PointMesh(NamedTuple):
+    """A closed mesh of a set of points, wound outwards, and how it was made; empty where the points enclose nothing."""
+
+    vertices: Float[Tensor, "v 3"]
+    faces: Int[Tensor, "f 3"]
+    method: Literal["poisson", "closing"]
 
 
 def points_to_mesh(
@@ -32,8 +44,12 @@ def points_to_mesh(
     *,
     resolution: int | None = None,
     most_bytes: float = 4e9,
-) -> Triangles:
-    """A closed mesh through points of the outside of a thing: the level set of their Poisson indicator.
+) -> PointMesh:
+    """A closed mesh of points of the outside of a thing.
+
+    With normals it is the level set of their Poisson indicator. Without, normals are estimated first, and where that is
+    in vain it is the closing of the points (`wrapping`): where points lie on no planes, as those that networks predict,
+    and where Poisson's surface passes by the points or strays from them, as where parts are thin.
 
     Args:
         points: at least 17, any scale and place; repeated ones do no harm.
@@ -41,27 +57,47 @@ def points_to_mesh(
         resolution: cells a side of the grid around the points; None: four cells between neighbouring points, 64 to 256.
         most_bytes: memory for the grid.
 
-    Returns:
-        A closed mesh; empty where the points enclose nothing.
-
     Raises:
         UserError: too few points, coordinates that are not finite, or a grid that would not fit.
     """
     check_memory(resolution or FINEST, most_bytes)
     placed, middle, scale = _unit(points)
     distance, _ = neighbourhoods(placed)
-    resolution = resolution or cells_for(spacing(distance))
+    apart = spacing(distance)
+    cells = resolution or cells_for(apart)
+    mesh = None
+    if normals is not None:
+        mesh = _poisson(placed, normals.detach().cpu().float(), distance, cells)
+    elif noise_width(patches(placed), (planes := estimated_normals(placed)).double().numpy()) < WIDTHS[-1]:
+        mesh = _poisson(placed, outward(placed, planes), distance, cells)
+        mesh = mesh if _explains(mesh, placed, apart, MARGIN / cells) else None
+    method: Literal["poisson", "closing"] = "closing" if mesh is None else "poisson"
+    vertices, faces = wrapped(placed, apart, resolution or FINEST) if mesh is None else mesh
+    return PointMesh((vertices * scale + middle).to(points.dtype), faces, method)
+
+
+def _poisson(placed: Tensor, normals: Tensor, distance: np.ndarray, resolution: int) -> Triangles:
+    """Through points in the unit box, whose neighbours are at these distances (n, k)."""
     reach = torch.from_numpy(distance).float()
     area = math.pi * reach[:, 7] ** 2 / 8  # of the disc that holds eight others, shared
     half = MARGIN / 2
-    turned = normals.detach().cpu().float() if normals is not None else outward(placed, estimated_normals(placed))
-    spread = 0.7 * reach[:, 5]
-    chi = _chi(placed, turned, area, spread, resolution, half)
+    chi = _chi(placed, normals, area, 0.7 * reach[:, 5], resolution, half)
     level = max(float(values_at(chi, placed, half).quantile(LEVEL)), LEAST)
     mesh = marching_cubes(chi, half=half * (1 - 1 / resolution), level=level)
     # The grid's points begin at -half and end one cell before half.
-    mesh = _near(Triangles(mesh.vertices - half / resolution, mesh.faces), placed, STRAY * spacing(distance))
-    return Triangles((mesh.vertices * scale + middle).to(points.dtype), mesh.faces)
+    return _near(Triangles(mesh.vertices - half / resolution, mesh.faces), placed, STRAY * spacing(distance))
+
+
+def _explains(mesh: Triangles, points: Tensor, apart: float, cell: float) -> bool:
+    """Whether a surface passes by the points, and nowhere else."""
+    if not len(mesh.vertices):
+        return False
+    ours, theirs = mesh.vertices.numpy(), points.numpy()
+    for (share, reach), from_, to in ((HELD, theirs, ours), (TOLD, ours, theirs)):
+        found, _ = cKDTree(to).query(from_, distance_upper_bound=max(reach * apart, cell))
+        if np.isfinite(found).mean() < share:
+            return False
+    return True
 
 
 def cells_for(apart: float) -> int:

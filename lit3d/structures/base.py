@@ -104,12 +104,14 @@ class Structure:
     def meshed(self, i: int, blocks: bool = False) -> tuple[trimesh.Trimesh, str]:
         """As `to_mesh`, without its checks: what representations answer for themselves.
 
-        What is not solid is a set of points: the Poisson surface through those of `surface`.
+        What is not solid is a set of points: a surface around those of `surface`.
         """
         if self.solid:
             return self.to_trimesh(i), "as predicted"  # type: ignore[return-value]
         points, normals = self.select(i).detach().surface(MESHED if self.capacity is None else self.capacity)
         found = points_to_mesh(points[0], None if normals is None else normals[0])
         shape = trimesh.Trimesh(found.vertices.double().numpy(), found.faces.numpy(), process=False)
+        if found.method == "closing":
+            return shape, f"closing of {points.shape[1]:,} points, whose normals cannot be told"
         known = "estimated and turned to the side that is seen" if normals is None else "predicted"
         return shape, f"Poisson surface through {points.shape[1]:,} points, their normals {known}"
