@@ -17,7 +17,7 @@ from lit3d.ops.isosurface import Extraction, Field, Triangles, empty, marching_c
 from lit3d.ops.normals import WIDTHS, disc_points, estimated_normals, neighbourhoods, noise_width, patches, spacing
 from lit3d.ops.orientation import outward
 from lit3d.ops.poisson import check_memory, indicator, values_at
-from lit3d.ops.wrapping import wrapped
+from lit3d.ops.wrapping import RADIUS, WALL, wrapped
 
 MARGIN = 1.06  # side of the grid over that of the set's box: the indicator is periodic
 SPREAD = 16  # points of a disc
@@ -27,7 +27,7 @@ GRAZING = math.radians(15)  # a surface seen at a flatter angle is taken for a d
 COARSEST, FINEST, PER_SPACING = 64, 256, 4  # cells a side of a grid, and between neighbouring points
 LEVEL = 0.25  # quantile of the indicator at the points: a little outside, so that thin parts are not lost
 # A surface explains a set if so many of the points have a vertex within so many spacings, and so many vertices a point.
-HELD, TOLD = (0.94, 0.5), (0.7, 0.75)
+HELD, TOLD = (0.93, 0.5), (0.7, 0.75)
 
 
 class PointMesh(NamedTuple):
@@ -65,14 +65,14 @@ def points_to_mesh(
     distance, _ = neighbourhoods(placed)
     apart = spacing(distance)
     cells = resolution or cells_for(apart)
-    mesh = None
+    mesh, radius = None, RADIUS
     if normals is not None:
         mesh = _poisson(placed, normals.detach().cpu().float(), distance, cells)
     elif noise_width(patches(placed), (planes := estimated_normals(placed)).double().numpy()) < WIDTHS[-1]:
-        mesh = _poisson(placed, outward(placed, planes), distance, cells)
+        mesh, radius = _poisson(placed, outward(placed, planes), distance, cells), WALL
         mesh = mesh if _explains(mesh, placed, apart, MARGIN / cells) else None
     method: Literal["poisson", "closing"] = "closing" if mesh is None else "poisson"
-    vertices, faces = wrapped(placed, apart, resolution or FINEST) if mesh is None else mesh
+    vertices, faces = wrapped(placed, apart, resolution or FINEST, radius) if mesh is None else mesh
     return PointMesh((vertices * scale + middle).to(points.dtype), faces, method)
 
 

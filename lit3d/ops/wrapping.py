@@ -17,29 +17,31 @@ from torch import Tensor
 from lit3d.ops.isosurface import Triangles, marching_cubes
 
 RADIUS, OFFSET = 1.5, 0.3  # in spacings of the points
+WALL = 2.0  # radius for points that lie on walls: these must close, or there is no inside
 CELLS = 3  # of the grid in a spacing
 
 
-def wrapped(points: Float[Tensor, "n 3"], apart: float, most: int) -> Triangles:
+def wrapped(points: Float[Tensor, "n 3"], apart: float, most: int, radius: float = RADIUS) -> Triangles:
     """A closed mesh around points, wound outwards.
 
     Args:
         points: finite; repeated ones and strays do no harm.
         apart: their spacing.
         most: cells of the grid along the longest side of the points' box, at most; a coarser grid wraps more loosely.
+        radius: of the closing, in spacings: gaps of less than twice as much are bridged.
     """
     places = points.detach().cpu().double().numpy()
     low, high = places.min(0), places.max(0)
     cell = max(apart / CELLS, float((high - low).max()) / most)
-    radius, offset = (max(share * apart, cells * cell) for share, cells in ((RADIUS, 2), (OFFSET, 0.9)))
-    far = radius + 2 * cell  # where distances are known
+    reach, offset = (max(share * apart, cells * cell) for share, cells in ((radius, 2), (OFFSET, 0.9)))
+    far = reach + 2 * cell  # where distances are known
     shape = np.ceil((high - low + 2 * far) / cell).astype(int) + 1
     distance = _distance(places - low + far, shape, cell, far)
-    solid = ndimage.binary_fill_holes(distance < radius)
+    solid = ndimage.binary_fill_holes(distance < reach)
     depth, outside = ndimage.distance_transform_edt(solid, return_indices=True)
     # The surface of the solid passes a little inside of the first place that is outside: by what this is too far off.
-    depth = depth * cell - (distance[tuple(outside)] - radius)
-    field = np.where(solid, depth, radius - distance) - (radius - offset)
+    depth = depth * cell - (distance[tuple(outside)] - reach)
+    field = np.where(solid, depth, reach - distance) - (reach - offset)
     half = (shape[0] - 1) * cell / 2
     mesh = marching_cubes(torch.from_numpy(field.astype(np.float32)), half=half)
     return Triangles(mesh.vertices + half + torch.from_numpy(low - far).float(), mesh.faces)
