@@ -3,7 +3,7 @@
     python -m experiments.mesh_losses.analyse outputs/mesh_losses
     python -m experiments.mesh_losses.analyse outputs/mesh_losses --out /tmp/meshes
 
-Every run folder needs results.json and per_sample.csv, the first of each objective also checkpoints/best.ckpt and its
+Every run folder needs results.json and per_sample.csv, one of each objective also checkpoints/best.ckpt and its
 dataset where it was. Objectives that were not trained are left out. Writes network.csv, network.png and trade.png.
 Differences are from all regularisers with the same set distance, object by object; their intervals are 95 %, from a
 bootstrap that draws objects, each with the mean over its views and the seeds. The spread is the standard deviation over
@@ -101,8 +101,8 @@ def analyse(folder: Path, out: Path) -> list[str]:
               for found in of_distance.values() for v in found}  # fmt: skip
     draw_trade(points, out / "trade.png")
     weights = Path("checkpoints") / "best.ckpt"  # runs without theirs are in the tables alone
-    first = {distance: {v: folders[0] for v, folders in found.items() if (folders[0] / weights).is_file()}
-             for distance, found in of_distance.items()}  # fmt: skip
+    kept = {v: [f for f in folders if (f / weights).is_file()] for v, folders in runs.items()}
+    first = {distance: {v: kept[v][0] for v in found if kept[v]} for distance, found in of_distance.items()}
     if any(first.values()):
         draw_predictions(first, out / "network.png")
     return [line for found in rows.values() for line in verdict(found)]

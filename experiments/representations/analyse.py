@@ -52,11 +52,11 @@ def score_rows(runs: Mapping[str, Sequence[Path]]) -> list[Row]:
 
 
 def reference_rows(runs: Sequence[Run]) -> list[Row]:
-    """A row for each score of what needs no network, by the first run that scored it."""
-    found: dict[str, Mapping[str, float]] = {}
+    """A row for each score of what needs no network, each score by the first run that has it."""
+    found: dict[str, dict[str, float]] = {}
     for run in runs:
         for name, row in run.results.get("references", {}).get("test", {}).items():
-            found.setdefault(name, row["mean"])
+            found[name] = {**row["mean"], **found.get(name, {})}
     return [{"variant": name.replace("_", " "), "score": score, "mean": found[name][score]}
             for score in (*EQUAL, *DENSE) for name in ROWS if score in found.get(name, {})]  # fmt: skip
 
@@ -81,14 +81,14 @@ def differences(rows: Sequence[Row]) -> list[Row]:
 
 
 def choose_rows(runs: Mapping[str, Sequence[Run]], costs: Mapping[str, Row]) -> list[Row]:
-    """What to choose: for each representation scores, costs, size of the output, failures, minutes of training."""
+    """What to choose: scores, costs, size of the output, failures, minutes of training of the first run."""
     rows = []
     for variant, found in runs.items():
         results = [run.results for run in found]
         means = {k: float(np.mean([r["test"][k] for r in results])) for k in ("fscore_5pct", "chamfer_l1")}
         failed = {"failures": sum(r["test_failures"] for r in results),
                   "images": sum(r["counts"]["images"] for r in results)}  # fmt: skip
-        minutes = float(np.mean([r["seconds"]["training"] for r in results])) / 60
+        minutes = results[0]["seconds"]["training"] / 60  # other seeds may have been trained on another machine
         trained: Row = {"training_minutes": minutes, "steps": results[0]["steps"]}
         trained["learning_rate"] = f"{found[0].config['model']['optimizer']['lr']:g}"
         rows.append({"variant": label(variant)} | means | costs[variant] | failed | trained)

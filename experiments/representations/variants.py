@@ -4,14 +4,14 @@ The gradients of losses differ in scale, so one rate for all would favour whom i
 representation with its loss, of `TRIED`, by `python -m experiments.representations.tune`.
 """
 
-TRIED = (3e-4, 1e-3, 3e-3)
-RATES = {  # 300 steps each (mesh_deform 150), 2026-11-26; the README has the scores
+TRIED = (3e-4, 1e-3, 3e-3, 1e-2)
+RATES = {  # 300 steps each, 2026-11-26; the README has the scores
     "pointset_fc": 1e-3,
-    "pointset_two_branch": 1e-3,
-    "mesh_deform": 1e-3,
-    "occupancy": 1e-3,
-    "voxel": 3e-4,
-    "depth": 1e-3,
+    "pointset_two_branch": 3e-3,
+    "mesh_deform": 3e-3,
+    "occupancy": 3e-3,
+    "voxel": 1e-3,
+    "depth": 3e-3,
 }
 MODELS = {  # the first is what the others are compared with; the last shows the visible part only
     "pointset_fc": ("model=pointset", "model/head=fc", "loss=cd"),
@@ -21,6 +21,6 @@ MODELS = {  # the first is what the others are compared with; the last shows the
     "voxel": ("model=voxel", "loss=bce"),
     "depth": ("model=depth", "loss=l1"),
 }
-COMMON = ("model/encoder=small", "model/optimizer=adamw")  # one of each, whatever the default of a model
+COMMON = ("model/encoder=small", "model/optimizer=muon")  # one of each, whatever the default of a model
 VARIANTS = {name: (*own, *COMMON, f"model.optimizer.lr={RATES[name]:g}") for name, own in MODELS.items()}
 VISIBLE_ONLY = ("depth",)
