@@ -69,7 +69,12 @@ def bare_loop(config: dict[str, Any], data: Any, steps: int, split: bool) -> dic
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
             prediction = module(batch)
         mark("forward")
-        if split:
+        if split and getattr(prediction, "stages", ()):  # terms read earlier blocks, too, which are not cut
+            loss, _parts = module.objective(prediction, batch)
+            mark("loss")  # forward alone
+            loss.backward()
+            mark("backward")
+        elif split:
             cut = {n: v for n, v in vars(prediction).items() if n in prediction.tensors and v is not None}
             outputs = {n: v.detach().requires_grad_() for n, v in cut.items()}
             loss, _parts = module.objective(dataclasses.replace(prediction, **outputs), batch)
