@@ -96,7 +96,7 @@ def test_a_thin_frame_that_poisson_passes_by_is_kept():
     along, angle = r.uniform(-0.5, 0.5, 1200), r.uniform(0, 2 * np.pi, 1200)
     rod = np.stack([along, 0.002 * np.cos(angle), 0.002 * np.sin(angle)], 1)
     frame = np.concatenate([rod[:400], rod[400:800][:, [1, 0, 2]], rod[800:][:, [1, 2, 0]]])
-    made = points_to_mesh(torch.from_numpy(frame).float())
+    made = points_to_mesh(torch.from_numpy(frame).float(), resolution=96)
     mesh = solid(made)
     assert mesh.is_watertight
     assert cKDTree(mesh.vertices).query(frame)[0].max() < 0.02
