@@ -93,11 +93,12 @@ def test_points_without_planes_are_closed_and_surfaces_go_through_poisson():
 def test_a_thin_frame_that_poisson_passes_by_is_kept():
     """Rods of a third of the points' spacing: neighbours on one side and on the other look like noise."""
     r = np.random.default_rng(0)
-    along, angle = r.uniform(-0.5, 0.5, 1200), r.uniform(0, 2 * np.pi, 1200)
+    along, angle = r.uniform(-0.5, 0.5, 3000), r.uniform(0, 2 * np.pi, 3000)
     rod = np.stack([along, 0.002 * np.cos(angle), 0.002 * np.sin(angle)], 1)
-    frame = np.concatenate([rod[:400], rod[400:800][:, [1, 0, 2]], rod[800:][:, [1, 2, 0]]])
+    frame = np.concatenate([rod[:1000], rod[1000:2000][:, [1, 0, 2]], rod[2000:][:, [1, 2, 0]]])
     made = points_to_mesh(torch.from_numpy(frame).float(), resolution=96)
     mesh = solid(made)
+    assert made.method == "closing"
     assert mesh.is_watertight
     assert cKDTree(mesh.vertices).query(frame)[0].max() < 0.02
 
