@@ -168,6 +168,14 @@ def test_charts_draw_for_every_choice(opened):
     assert page.evaluate(plot.format("distributions") + ".data.length") == 4  # meshes alone have it
 
 
+def test_what_is_drawn_when_it_is_seen_is_drawn_for_a_printer_too(opened):
+    page = opened.page
+    empty = "[...document.querySelectorAll('.fill')].filter(n => !n.childElementCount).map(n => n.parentElement.id)"
+    assert page.evaluate(empty)
+    page.pdf()
+    assert page.evaluate(empty) == []
+
+
 def test_free_point_sets_and_hostile_names(chromium, make, tmp_path):
     evil = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
     make.free_points(make.root / "r" / "a", "cd")

@@ -79,10 +79,12 @@ const layout = (extra) => ({
 const scored = DATA.blocks.flatMap((block) => block.splits.filter((s) => Object.keys(s.scores).length)
   .map((split) => ({ block, split, title: `${block.title}: ${split.name}` })));
 
-// Runs `draw` once the part comes near the window, so that a long page opens at once.
+// Runs `draw` once the part comes near the window, so that a long page opens at once, or when the page is printed.
 function whenSeen(node, draw) {
+  const once = () => { watch.disconnect(); removeEventListener("beforeprint", once); draw(); };
   const watch = new IntersectionObserver((entries) => {
-    if (entries.some((e) => e.isIntersecting)) { watch.disconnect(); draw(); }
+    if (entries.some((e) => e.isIntersecting)) once();
   }, { rootMargin: "500px" });
   watch.observe(node);
+  addEventListener("beforeprint", once);
 }
