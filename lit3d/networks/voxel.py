@@ -17,13 +17,16 @@ from lit3d.structures import VoxelGrid
 LEAST, MOST = 16, 64  # voxels a side
 REACH = math.sqrt(3) / 2  # no place of an object whose longest side is 1 is farther from its centre
 EMPTY = -10.0  # logit of voxels that no such place reads
+RARE = -2.0  # logit that all others begin with, before anything is known of the image: most of space is empty
 
 
 class DeconvolutionHead(nn.Module):
     """Code -> r^3 logits: a small grid from one matrix, then transposed 3D convolutions that double its side.
 
-    The last of them gives logits: a further convolution at full resolution was measured to take most of a step. A side
-    that is no power of two times the first one is cut out of the next that is.
+    The last of them gives logits: a further convolution at full resolution was measured to take most of a step. It begins
+    as zero, with a bias that says empty (Lin et al. 2017, Focal Loss, section 3.3, for rare classes): random logits stay
+    for long where few queries are, at the border, as specks. A side that is no power of two times the first one is cut
+    out of the next that is.
 
     Args:
         code: length of the code.
@@ -46,6 +49,8 @@ class DeconvolutionHead(nn.Module):
         self.enter = nn.Linear(code, widths[0] * self.start**3)
         self.levels = nn.Sequential(*(_doubling(a, b) for a, b in pairwise(widths)))
         self.leave = nn.ConvTranspose3d(widths[-1], 1, 4, 2, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.constant_(self.leave.bias, RARE)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # half the time of a step
 
     def forward(self, code: Float[Tensor, "b c"]) -> Float[Tensor, "b r r r"]:

@@ -30,12 +30,21 @@ def test_sizes_that_cannot_be(options, sentence):
 def test_every_weight_is_trained_by_queries():
     network = net()
     given = {"image": torch.rand(2, 3, 16, 16), "queries": torch.rand(2, 4000, 3) - 0.5}
+    network(given).logits.sum().backward()
+    with torch.no_grad():  # the first step: until then nothing before the last layer matters
+        network.head.leave.weight.sub_(network.head.leave.weight.grad)
     network(given).logits.square().sum().backward()
     assert [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+def test_before_training_space_is_empty_for_every_image():
+    grid = net(frame="object")({"image": torch.rand(2, 3, 16, 16)}).grid
+    torch.testing.assert_close(grid, torch.full_like(grid, -2.0))
+
+
 def test_logits_are_float32_under_autocast():
     network, given = net().eval(), {"image": torch.rand(2, 3, 16, 16)}
+    torch.nn.init.normal_(network.head.leave.weight)
     with torch.autocast("cpu", torch.bfloat16):
         half = network(given)
     assert half.grid.dtype == torch.float32
