@@ -23,10 +23,10 @@ RARE = -2.0  # logit that all others begin with, before anything is known of the
 class DeconvolutionHead(nn.Module):
     """Code -> r^3 logits: a small grid from one matrix, then transposed 3D convolutions that double its side.
 
-    The last of them gives logits: a further convolution at full resolution was measured to take most of a step. It begins
-    as zero, with a bias that says empty (Lin et al. 2017, Focal Loss, section 3.3, for rare classes): random logits stay
-    for long where few queries are, at the border, as specks. A side that is no power of two times the first one is cut
-    out of the next that is.
+    The last of them gives logits: a further convolution at full resolution was measured to take most of a step. It
+    begins as zero, with a bias that says empty (Lin et al. 2017, Focal Loss, section 3.3, for rare classes): random
+    logits stay for long where few queries are, at the border, as specks. A side that is no power of two times the first
+    one is cut out of the next that is.
 
     Args:
         code: length of the code.
