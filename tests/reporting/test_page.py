@@ -174,6 +174,10 @@ def test_what_is_drawn_when_it_is_seen_is_drawn_for_a_printer_too(opened):
     assert page.evaluate(empty)
     page.pdf()
     assert page.evaluate(empty) == []
+    blank = "c => !new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer).some(Boolean)"
+    thumbnails = "[...document.querySelectorAll('.views canvas')]"
+    assert page.evaluate(f"{thumbnails}.length") > 0
+    assert page.evaluate(f"{thumbnails}.filter({blank}).length") == 0
 
 
 def test_free_point_sets_and_hostile_names(chromium, make, tmp_path):

@@ -79,8 +79,14 @@ const layout = (extra) => ({
 const scored = DATA.blocks.flatMap((block) => block.splits.filter((s) => Object.keys(s.scores).length)
   .map((split) => ({ block, split, title: `${block.title}: ${split.name}` })));
 
+// What is drawn for a printer may hold parts of its own, which are drawn at once: an event skips listeners added meanwhile.
+let printing = false;
+addEventListener("beforeprint", () => { printing = true; });
+addEventListener("afterprint", () => { printing = false; });
+
 // Runs `draw` once the part comes near the window, so that a long page opens at once, or when the page is printed.
 function whenSeen(node, draw) {
+  if (printing) { draw(); return; }
   const once = () => { watch.disconnect(); removeEventListener("beforeprint", once); draw(); };
   const watch = new IntersectionObserver((entries) => {
     if (entries.some((e) => e.isIntersecting)) once();
